@@ -1,0 +1,37 @@
+//! The words that every hedgerow layer shares: attempts, budgets, classes, replay, recorders.
+//!
+//! This crate holds no runtime, no clock and no layer. It names things so that layers which never
+//! know each other can still agree: what an [`Attempt`] is, who pays for an extra one
+//! ([`Budget`]), what an answer is worth ([`Classify`]), whether a request may be sent again
+//! ([`Replay`]), who is told about it ([`Recorder`]) and where a latency quantile comes from
+//! ([`LatencyView`]).
+//!
+//! # Features
+//!
+//! * `http`: [`Replay`] for `http::Request`, the [`Idempotent`] mark, [`ReplayBody`].
+//! * `testing`: the contract kit in [`testing`], which checks any tower layer in one line.
+
+mod attempt;
+mod budget;
+mod class;
+mod error;
+mod latency;
+mod recorder;
+mod replay;
+mod sync;
+
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use crate::attempt::Attempt;
+pub use crate::budget::{Budget, BudgetError, Kind};
+pub use crate::class::{Class, Classify, OkWins, accept_if};
+pub use crate::error::{BoxError, cause_ref};
+pub use crate::latency::LatencyView;
+pub use crate::recorder::Recorder;
+pub use crate::replay::Replay;
+
+#[cfg(feature = "http")]
+pub use crate::http::{Idempotent, ReplayBody};

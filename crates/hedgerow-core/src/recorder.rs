@@ -1,0 +1,111 @@
+//! Whoever is told what a layer did.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Is told every event of a layer, and changes nothing.
+///
+/// `()` records nothing and costs nothing: the layer does not even build the event. Functions and
+/// closures are recorders; so are `Arc`s of recorders and pairs of them (each is told in turn).
+/// A closure that panics is caught: it loses its own event, never the call's answer. A type that
+/// implements this trait itself must not panic.
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow_core::Recorder;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// static SEEN: AtomicU32 = AtomicU32::new(0);
+/// let recorder = ((), |n: &u32| { SEEN.fetch_add(*n, Ordering::Relaxed); });
+/// recorder.record(&7);
+/// assert_eq!(SEEN.load(Ordering::Relaxed), 7);
+/// ```
+pub trait Recorder<E> {
+    /// Takes note of `event`.
+    fn record(&self, event: &E);
+
+    /// Whether events are wanted at all. Defaults to true.
+    ///
+    /// A layer asks before it builds an event.
+    #[inline]
+    fn enabled(&self) -> bool {
+        true
+    }
+}
+
+// === impl Recorder ===
+
+impl<E> Recorder<E> for () {
+    #[inline]
+    fn record(&self, _: &E) {}
+
+    #[inline]
+    fn enabled(&self) -> bool {
+        false
+    }
+}
+
+impl<E, F: Fn(&E)> Recorder<E> for F {
+    fn record(&self, event: &E) {
+        // The panic hook has already reported it; there is nothing left to hand on.
+        let _ = catch_unwind(AssertUnwindSafe(|| self(event)));
+    }
+}
+
+impl<E, R: Recorder<E> + ?Sized> Recorder<E> for Arc<R> {
+    #[inline]
+    fn record(&self, event: &E) {
+        (**self).record(event);
+    }
+
+    #[inline]
+    fn enabled(&self) -> bool {
+        (**self).enabled()
+    }
+}
+
+impl<E, A: Recorder<E>, B: Recorder<E>> Recorder<E> for (A, B) {
+    #[inline]
+    fn record(&self, event: &E) {
+        if self.0.enabled() {
+            self.0.record(event);
+        }
+        if self.1.enabled() {
+            self.1.record(event);
+        }
+    }
+
+    #[inline]
+    fn enabled(&self) -> bool {
+        self.0.enabled() || self.1.enabled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::Recorder;
+
+    #[test]
+    fn both_of_a_pair_are_told_though_the_first_panics() {
+        let seen = Arc::new(AtomicU32::new(0));
+        let count = seen.clone();
+        let pair = (
+            |_: &u32| panic!("on purpose"),
+            move |n: &u32| {
+                count.fetch_add(*n, Ordering::Relaxed);
+            },
+        );
+        pair.record(&5);
+        assert_eq!(seen.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn nobody_listening_is_known_before_an_event_is_built() {
+        assert!(!Recorder::<u32>::enabled(&((), ())));
+        assert!(Recorder::<u32>::enabled(&Arc::new(|_: &u32| ())));
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a layer was refused.
+
+use std::time::Duration;
+
+use hedgerow_core::BudgetError;
+use hedgerow_latency::WindowError;
+
+/// More extra attempts than this are no hedging any more.
+pub(crate) const MAX_HEDGES: usize = 64;
+
+/// A setting that makes no sense, with what to write instead.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A percentile outside of 1 ≤ p < 100.
+    #[error("{}", percentile(*.0))]
+    Percentile(f64),
+    /// A clamp whose ends are the wrong way round.
+    #[error(
+        "a percentile clamp from {min:?} to {max:?} is empty: write the smaller delay first"
+    )]
+    Clamp {
+        /// The lower end.
+        min: Duration,
+        /// The upper end.
+        max: Duration,
+    },
+    /// No hedges at all, or too many.
+    #[error(
+        "{0} extra attempts a call are out of range: write 1 to {MAX_HEDGES}, or use \
+         HedgeLayer::off() for none"
+    )]
+    MaxHedges(usize),
+    /// A race of no copies, or of too many.
+    #[error("a race of {0} copies is out of range: write 1 (no hedge) to {n}", n = MAX_HEDGES + 1)]
+    Copies(usize),
+    /// A schedule without delays.
+    #[error("a schedule without delays never hedges: write one delay per extra attempt, or use HedgeLayer::off()")]
+    EmptySchedule,
+    /// A schedule that does not ascend.
+    #[error("the schedule goes back from {before:?} to {after:?}: write the delays from the call's start, in ascending order")]
+    UnorderedSchedule {
+        /// The delay before.
+        before: Duration,
+        /// The smaller one that follows it.
+        after: Duration,
+    },
+    /// A latency window out of range.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// A budget out of range.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+}
+
+impl BuildError {
+    pub(crate) fn check_hedges(n: usize) -> Result<(), Self> {
+        if n == 0 || n > MAX_HEDGES {
+            return Err(Self::MaxHedges(n));
+        }
+        Ok(())
+    }
+}
+
+fn percentile(p: f64) -> String {
+    let hint = if p > 0.0 && p < 1.0 {
+        format!("; did you mean {}?", round(p * 100.0))
+    } else if p >= 100.0 {
+        String::from("; beyond the slowest there is nothing to hedge: did you mean 99 or 99.9?")
+    } else {
+        String::new()
+    };
+    format!("percentile({p}) is out of range: write a percentage from 1 to below 100, like 95 or 99.9{hint}")
+}
+
+/// 0.07 × 100 is 7.000000000000001 to a computer.
+fn round(p: f64) -> f64 {
+    (p * 1e6).round() / 1e6
+}

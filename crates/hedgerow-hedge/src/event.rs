@@ -1,0 +1,124 @@
+//! What the layer tells its recorder.
+
+use std::any::Any;
+use std::fmt;
+use std::time::Duration;
+
+use hedgerow_core::Attempt;
+
+use crate::info::{AttemptInfo, WinnerInfo};
+
+/// What happened in a hedged call.
+///
+/// Every call ends in exactly one [terminal](Self::is_terminal) event: [`Won`](Self::Won),
+/// [`Fatal`](Self::Fatal), [`AllLost`](Self::AllLost) or [`Cancelled`](Self::Cancelled). With the
+/// default recorder `()` no event is even built.
+///
+/// Recorders are told synchronously, on the way of the call: count, or hand on and return.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HedgeEvent {
+    /// An extra attempt was sent.
+    Fired {
+        /// Which one.
+        attempt: Attempt,
+        /// When, counted from the call's start.
+        after: Duration,
+    },
+    /// An extra attempt was wanted, but the budget did not grant it. The call goes on.
+    Denied {
+        /// Which one.
+        attempt: Attempt,
+        /// When, counted from the call's start.
+        after: Duration,
+    },
+    /// An extra attempt was granted but not sent, because the service was not ready for it in
+    /// time. Its token went back into the budget.
+    NotReady {
+        /// Which one.
+        attempt: Attempt,
+        /// When it was given up, counted from the call's start.
+        after: Duration,
+    },
+    /// An attempt was dropped unfinished, because another one won or the caller left.
+    AttemptCancelled {
+        /// Which one.
+        attempt: Attempt,
+        /// How old it was.
+        age: Duration,
+    },
+    /// Terminal: an answer was accepted.
+    Won(WinnerInfo),
+    /// Terminal: the judge called a result final, and the caller got it at once.
+    Fatal(WinnerInfo),
+    /// Terminal: every attempt lost, and the caller got the primary's own result.
+    AllLost(AllLost),
+    /// Terminal: the caller dropped the call. `index` has no meaning here.
+    Cancelled(WinnerInfo),
+}
+
+impl HedgeEvent {
+    /// Whether this ends its call.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        self.info().is_some()
+    }
+
+    /// What became of the call, if this ends it.
+    #[must_use]
+    pub const fn info(&self) -> Option<&WinnerInfo> {
+        match self {
+            Self::Won(info) | Self::Fatal(info) | Self::Cancelled(info) => Some(info),
+            Self::AllLost(lost) => Some(&lost.info),
+            Self::Fired { .. }
+            | Self::Denied { .. }
+            | Self::NotReady { .. }
+            | Self::AttemptCancelled { .. } => None,
+        }
+    }
+}
+
+/// Every attempt lost.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AllLost {
+    /// Times and outcomes; `index` is 0, the primary, whose result the caller got.
+    pub info: WinnerInfo,
+    /// The results of the extra attempts, which nobody else gets to see.
+    pub losses: Vec<Loss>,
+}
+
+/// What an extra attempt brought that lost.
+#[non_exhaustive]
+pub struct Loss {
+    /// Which attempt, when and how long.
+    pub attempt: AttemptInfo,
+    result: Box<dyn Any>,
+}
+
+impl Loss {
+    pub(crate) fn new<Res: 'static, E: 'static>(
+        attempt: AttemptInfo,
+        result: Result<Res, E>,
+    ) -> Self {
+        let result: Box<dyn Any> = match result {
+            Ok(answer) => Box::new(answer),
+            Err(error) => Box::new(error),
+        };
+        Self { attempt, result }
+    }
+
+    /// The refused answer or the error, if it is a `T`: the inner service's `Response` or `Error`.
+    #[must_use]
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        self.result.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loss")
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! When to hedge: the trait, and the policies that ship.
+
+mod fixed;
+mod percentile;
+mod swap;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hedgerow_core::{Attempt, LatencyView};
+
+use crate::info::Outcome;
+
+pub use self::fixed::{Fixed, Off, Parallel, Schedule};
+pub use self::percentile::Percentile;
+pub use self::swap::Swap;
+
+/// Decides when an extra attempt is sent.
+///
+/// A policy reads no clock, spawns nothing, awaits nothing and does not panic. It stands behind
+/// `&self`, so it can be shared as `Arc<dyn HedgePolicy<Req>>` and changed while running by
+/// [`Swap`].
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow_core::{Attempt, LatencyView};
+/// use hedgerow_hedge::{Delay, HedgeLayer, HedgePolicy};
+/// use std::time::Duration;
+///
+/// /// Hedges large pages later than small ones.
+/// struct BySize;
+///
+/// impl HedgePolicy<u32> for BySize {
+///     fn delay(&self, pages: &u32, _: Attempt, _: &dyn LatencyView) -> Delay {
+///         match *pages {
+///             0 => Delay::Never,
+///             pages => Delay::After(Duration::from_millis(20) * pages),
+///         }
+///     }
+/// }
+///
+/// let layer = HedgeLayer::new(BySize).clone_requests();
+/// # let _ = layer;
+/// ```
+pub trait HedgePolicy<Req>: Send + Sync {
+    /// When `attempt` (1 for the first extra one) is to be sent, counted from the call's start.
+    ///
+    /// Asked when its turn comes: for the first one when the primary was pending for the first
+    /// time, for a further one when the one before was sent. `request` is the copy that would be
+    /// sent, `latency` what this layer knows of the latency of primaries.
+    fn delay(&self, request: &Req, attempt: Attempt, latency: &dyn LatencyView) -> Delay;
+
+    /// Is told how each attempt ended. Defaults to nothing.
+    #[inline]
+    fn observe(&self, sample: &Sample) {
+        let _ = sample;
+    }
+
+    /// What this policy is called in [`WinnerInfo::strategy`](crate::WinnerInfo::strategy) and in
+    /// traces. Defaults to `custom`.
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+}
+
+/// When an extra attempt is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// When the call is this old, counted from its start; zero means at once.
+    ///
+    /// If everything in flight has failed before, it is sent at once as well. The timer has a grain
+    /// of one millisecond and rounds up.
+    After(Duration),
+    /// Not at all, not even when everything in flight has failed.
+    Never,
+}
+
+/// How one attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// When it ended.
+    pub now: Instant,
+    /// Which attempt it was.
+    pub attempt: Attempt,
+    /// How long it ran, from its own start.
+    pub elapsed: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Sample {
+    pub(crate) const fn new(
+        now: Instant,
+        attempt: Attempt,
+        elapsed: Duration,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            now,
+            attempt,
+            elapsed,
+            outcome,
+        }
+    }
+
+    /// Whether the latency is only known to be longer than `elapsed`.
+    #[must_use]
+    pub const fn censored(&self) -> bool {
+        self.outcome.is_censored()
+    }
+
+    /// Whether this attempt's answer became the call's.
+    #[must_use]
+    pub const fn won(&self) -> bool {
+        matches!(self.outcome, Outcome::Won)
+    }
+}
+
+impl<Req, P: HedgePolicy<Req> + ?Sized> HedgePolicy<Req> for Arc<P> {
+    fn delay(&self, request: &Req, attempt: Attempt, latency: &dyn LatencyView) -> Delay {
+        (**self).delay(request, attempt, latency)
+    }
+
+    fn observe(&self, sample: &Sample) {
+        (**self).observe(sample);
+    }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+}

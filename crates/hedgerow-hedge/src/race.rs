@@ -1,0 +1,513 @@
+//! The race: everything that happens once a call may need more than its primary.
+//!
+//! Attempts are polled in their order at every wake, so of two that are ready at once the lowest
+//! index wins. There are at most 65.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hedgerow_core::{Attempt, Class, Kind};
+use tokio::time::{Instant, sleep};
+use tower_service::Service;
+
+use crate::event::{AllLost, HedgeEvent, Loss};
+use crate::extra::{Extra, Step};
+use crate::future::{Next, Proj, Turn, outcome_of};
+use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
+use crate::layer::HedgeReady;
+use crate::policy::Delay;
+use crate::rules::Rules;
+
+pub(crate) struct Race<S, Req>
+where
+    S: Service<Req>,
+{
+    extras: Vec<Extra<S, Req>>,
+    /// The primary's own result, once it has lost.
+    primary: Option<Result<S::Response, S::Error>>,
+    /// How long the primary ran and how it ended, once it has.
+    primary_ended: Option<(Duration, Outcome)>,
+    /// What lost, for the recorder.
+    losses: Vec<Loss>,
+    /// The policy's delay for the attempt that it was asked about last.
+    delay: Duration,
+    /// The timer counts the patience of extras that wait while nothing runs.
+    giving_up: bool,
+}
+
+impl<S, Req> Default for Race<S, Req>
+where
+    S: Service<Req>,
+{
+    fn default() -> Self {
+        Self {
+            extras: Vec::new(),
+            primary: None,
+            primary_ended: None,
+            losses: Vec::new(),
+            delay: Duration::ZERO,
+            giving_up: false,
+        }
+    }
+}
+
+type Outputs<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
+
+impl<S, K, Req> Proj<'_, S, K, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: 'static,
+    S::Error: 'static,
+    K: Rules<Req, S::Response, S::Error>,
+{
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn poll_race(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: Turn<S::Response, S::Error>,
+    ) -> Poll<Outputs<S, Req>> {
+        let mut race = self.race.take().unwrap_or_default();
+        match turn {
+            Turn::Due(delay) => {
+                race.delay = delay;
+                self.fire(&mut race);
+            }
+            Turn::PrimaryLost(result, class) => self.primary_lost(&mut race, result, class),
+            Turn::Racing => {
+                if let Some(primary) = self.primary.as_mut().as_pin_mut()
+                    && let Poll::Ready(result) = primary.poll(cx)
+                {
+                    let class = self.core.parts.judge(&result);
+                    if matches!(class, Class::Success | Class::Fatal) {
+                        return Poll::Ready(self.end(race, Attempt::PRIMARY, result, class));
+                    }
+                    self.primary_lost(&mut race, result, class);
+                }
+            }
+        }
+        loop {
+            if let Some((attempt, result, class)) = self.poll_extras(&mut race, cx) {
+                return Poll::Ready(self.end(race, attempt, result, class));
+            }
+            if self.is_due(&mut race, cx) && self.fire(&mut race) {
+                continue;
+            }
+            if self.primary.is_some() || race.extras.iter().any(Extra::is_running) {
+                break;
+            }
+            // Nothing runs: whoever waits gets its patience, and then the next is sent now.
+            if race.extras.iter().any(Extra::is_waiting) {
+                if !self.gives_up(&mut race, cx) {
+                    break;
+                }
+            } else if self.may_follow(&mut race) && self.fire(&mut race) {
+                continue;
+            }
+            return Poll::Ready(self.end_all_lost(race));
+        }
+        *self.race = Some(race);
+        Poll::Pending
+    }
+
+    fn primary_lost(&mut self, race: &mut Race<S, Req>, result: Outputs<S, Req>, class: Class) {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(*self.started);
+        let outcome = outcome_of(&result, class);
+        // Before anything else is sent: it may hold a permit.
+        self.primary.set(None);
+        self.settle(now, Attempt::PRIMARY, elapsed, outcome);
+        race.primary_ended = Some((elapsed, outcome));
+        race.primary = Some(result);
+    }
+
+    /// Polls every extra attempt; the first one whose result ends the call.
+    fn poll_extras(
+        &mut self,
+        race: &mut Race<S, Req>,
+        cx: &mut Context<'_>,
+    ) -> Option<(Attempt, Outputs<S, Req>, Class)> {
+        for at in 0..race.extras.len() {
+            loop {
+                match race.extras[at].poll(cx) {
+                    Step::Sent => {
+                        self.sent(race, at);
+                        continue;
+                    }
+                    Step::Finished(result) => {
+                        let class = self.core.parts.judge(&result);
+                        if matches!(class, Class::Success | Class::Fatal) {
+                            return Some((race.extras[at].attempt, result, class));
+                        }
+                        self.extra_lost(race, at, result, class);
+                    }
+                    Step::Unavailable(error) => {
+                        self.core.parts.settings().budget.refund(Kind::Hedge);
+                        self.unavailable(race, at, error);
+                    }
+                    Step::NotReady => {
+                        if self.core.parts.settings().ready == HedgeReady::NowOnly {
+                            self.not_ready(&mut race.extras[at]);
+                        }
+                    }
+                    Step::Pending => {}
+                }
+                break;
+            }
+        }
+        None
+    }
+
+    fn sent(&mut self, race: &mut Race<S, Req>, at: usize) {
+        let first = race.extras.iter().filter(|e| e.sent.is_some()).count() == 1;
+        let extra = &race.extras[at];
+        let after = extra
+            .sent
+            .map_or(Duration::ZERO, |t| t.saturating_duration_since(*self.started));
+        let attempt = extra.attempt;
+        if race.giving_up {
+            race.giving_up = false;
+            self.timer.set(None);
+            *self.next = Next::Unasked;
+        }
+        let rules = &self.core.parts;
+        rules.settings().books.fired(first);
+        tracing::debug!(target: "hedgerow::hedge", %attempt, ?after, "hedge fired");
+        if rules.tells() {
+            rules.tell(&HedgeEvent::Fired { attempt, after });
+        }
+    }
+
+    fn extra_lost(
+        &mut self,
+        race: &mut Race<S, Req>,
+        at: usize,
+        result: Outputs<S, Req>,
+        class: Class,
+    ) {
+        let now = Instant::now();
+        let outcome = outcome_of(&result, class);
+        let extra = &mut race.extras[at];
+        let elapsed = extra
+            .sent
+            .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+        extra.ended = Some((elapsed, outcome));
+        self.settle(now, extra.attempt, elapsed, outcome);
+        if self.core.parts.tells()
+            && let Some(info) = extra.info(*self.started)
+        {
+            race.losses.push(Loss::new(info, result));
+        }
+    }
+
+    /// The service of an extra attempt failed before it could be sent.
+    fn unavailable(&mut self, race: &mut Race<S, Req>, at: usize, error: S::Error) {
+        if self.core.parts.tells() {
+            let info = AttemptInfo {
+                attempt: race.extras[at].attempt,
+                started: self.started.elapsed(),
+                elapsed: Duration::ZERO,
+                outcome: Outcome::Failed,
+            };
+            race.losses
+                .push(Loss::new::<S::Response, S::Error>(info, Err(error)));
+        }
+    }
+
+    /// Gives up an extra attempt that was never sent.
+    fn not_ready(&self, extra: &mut Extra<S, Req>) {
+        extra.stop();
+        let rules = &self.core.parts;
+        rules.settings().budget.refund(Kind::Hedge);
+        rules.settings().books.not_ready();
+        if rules.tells() {
+            rules.tell(&HedgeEvent::NotReady {
+                attempt: extra.attempt,
+                after: self.started.elapsed(),
+            });
+        }
+    }
+
+    /// Whether the moment of the next extra attempt has come; asks and arms the timer if need be.
+    fn is_due(&mut self, race: &mut Race<S, Req>, cx: &mut Context<'_>) -> bool {
+        if race.giving_up {
+            return false;
+        }
+        if *self.next == Next::Unasked {
+            let Some(delay) = self.ask(race) else {
+                return false;
+            };
+            if delay <= self.started.elapsed() {
+                return true;
+            }
+            if !self.arm(delay) {
+                *self.next = Next::Off;
+                return false;
+            }
+        }
+        *self.next == Next::Armed && self.poll_timer(cx).is_ready()
+    }
+
+    /// Asks the policy about the next extra attempt; `None` if there will be none.
+    fn ask(&mut self, race: &mut Race<S, Req>) -> Option<Duration> {
+        let attempt = race.next();
+        let rules = &self.core.parts;
+        let asked = match self.copy.as_ref() {
+            Some(copy) if attempt.index() <= rules.settings().books.max_hedges() => {
+                rules.delay(copy, attempt)
+            }
+            _ => Delay::Never,
+        };
+        match asked {
+            Delay::After(delay) => {
+                race.delay = delay;
+                Some(delay)
+            }
+            Delay::Never => {
+                *self.next = Next::Off;
+                None
+            }
+        }
+    }
+
+    /// Everything has failed: may the next extra attempt be sent ahead of its time?
+    fn may_follow(&mut self, race: &mut Race<S, Req>) -> bool {
+        match *self.next {
+            Next::Unasked => self.ask(race).is_some(),
+            Next::Armed => {
+                // The quiet path may have armed it, before there was a race to write it down.
+                if let Some(timer) = self.timer.as_ref().as_pin_ref() {
+                    race.delay = timer.deadline().saturating_duration_since(*self.started);
+                }
+                true
+            }
+            Next::Off => false,
+        }
+    }
+
+    /// Grants the next extra attempt, or switches further ones off for this call.
+    fn fire(&mut self, race: &mut Race<S, Req>) -> bool {
+        self.timer.set(None);
+        *self.next = Next::Off;
+        let attempt = race.next();
+        let rules = &self.core.parts;
+        let settings = rules.settings();
+        if !settings.budget.try_withdraw(Kind::Hedge) {
+            settings.books.denied();
+            tracing::debug!(target: "hedgerow::hedge", %attempt, "hedge denied by the budget");
+            if rules.tells() {
+                rules.tell(&HedgeEvent::Denied {
+                    attempt,
+                    after: self.started.elapsed(),
+                });
+            }
+            return false;
+        }
+        let last = attempt.index() >= settings.books.max_hedges();
+        let request = match self.copy.as_mut() {
+            Some(copy) if !last => rules.copy(copy),
+            _ => self.copy.take(),
+        };
+        let edited = request.and_then(|mut request| {
+            rules
+                .edit(&mut request, attempt)
+                .then_some(request)
+        });
+        let Some(request) = edited else {
+            settings.budget.refund(Kind::Hedge);
+            return false;
+        };
+        race.extras
+            .push(Extra::new(attempt, race.delay, self.core.spare(), request));
+        *self.next = Next::Unasked;
+        true
+    }
+
+    /// Nothing runs and an extra attempt waits: true once its patience is over and it is dropped.
+    fn gives_up(&mut self, race: &mut Race<S, Req>, cx: &mut Context<'_>) -> bool {
+        if !race.giving_up {
+            race.giving_up = true;
+            let waiting = race.extras.iter().filter(|e| e.is_waiting());
+            let patience = waiting.map(|e| e.patience).max().unwrap_or_default();
+            self.timer.set(Some(sleep(patience)));
+        }
+        if self.poll_timer(cx).is_pending() {
+            return false;
+        }
+        race.giving_up = false;
+        self.timer.set(None);
+        *self.next = Next::Off;
+        for extra in race.extras.iter_mut().filter(|e| e.is_waiting()) {
+            self.not_ready(extra);
+        }
+        true
+    }
+
+    /// `attempt` ends the call with `result`.
+    fn end(
+        &mut self,
+        mut race: Box<Race<S, Req>>,
+        attempt: Attempt,
+        mut result: Outputs<S, Req>,
+        class: Class,
+    ) -> Outputs<S, Req> {
+        let now = Instant::now();
+        let outcome = outcome_of(&result, class);
+        let elapsed = now.saturating_duration_since(*self.started);
+        let ran = race.age(attempt, *self.started, now);
+        race.set_ended(attempt, (ran, outcome));
+        self.settle(now, attempt, ran, outcome);
+        if attempt == Attempt::PRIMARY {
+            self.primary.set(None);
+        }
+        let mut info = self.close(now, race, Outcome::Lost);
+        info.index = attempt.index();
+        info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
+        info.started = elapsed.saturating_sub(ran);
+        let rules = &self.core.parts;
+        let books = &rules.settings().books;
+        if outcome != Outcome::Won {
+            books.failed();
+        } else if info.hedge_won {
+            books.won_by_extra(elapsed);
+            tracing::debug!(target: "hedgerow::hedge", %attempt, ?elapsed, "hedge won");
+        }
+        if let Ok(response) = &mut result
+            && rules.informs(info.hedged)
+        {
+            rules.inform(response, info.clone());
+        }
+        if rules.tells() {
+            rules.tell(&if outcome == Outcome::Won {
+                HedgeEvent::Won(info)
+            } else {
+                HedgeEvent::Fatal(info)
+            });
+        }
+        result
+    }
+
+    /// Nothing is left to send: the caller gets the primary's own result.
+    fn end_all_lost(&mut self, mut race: Box<Race<S, Req>>) -> Outputs<S, Req> {
+        let now = Instant::now();
+        let mut result = race
+            .primary
+            .take()
+            .expect("nothing runs, so the primary has ended, and it has not won");
+        let losses = std::mem::take(&mut race.losses);
+        let info = self.close(now, race, Outcome::Lost);
+        let rules = &self.core.parts;
+        rules.settings().books.failed();
+        tracing::debug!(
+            target: "hedgerow::hedge",
+            attempts = info.attempts.len(),
+            elapsed = ?info.elapsed,
+            "every attempt lost"
+        );
+        if let Ok(response) = &mut result
+            && rules.informs(info.hedged)
+        {
+            rules.inform(response, info.clone());
+        }
+        if rules.tells() {
+            rules.tell(&HedgeEvent::AllLost(AllLost { info, losses }));
+        }
+        result
+    }
+}
+
+impl<S, K, Req> Proj<'_, S, K, Req>
+where
+    S: Service<Req>,
+    K: Rules<Req, S::Response, S::Error>,
+{
+    /// Books every attempt that still runs as `unfinished`, drops it, and tells what became of all.
+    pub(crate) fn close(
+        &mut self,
+        now: Instant,
+        mut race: Box<Race<S, Req>>,
+        unfinished: Outcome,
+    ) -> WinnerInfo {
+        let elapsed = now.saturating_duration_since(*self.started);
+        if self.primary.is_some() {
+            self.primary.set(None);
+            race.primary_ended = Some((elapsed, unfinished));
+            self.cancelled(now, Attempt::PRIMARY, elapsed, unfinished);
+        }
+        self.timer.set(None);
+        for extra in &mut race.extras {
+            if extra.is_waiting() {
+                extra.stop();
+                self.core.parts.settings().budget.refund(Kind::Hedge);
+            } else if extra.is_running() {
+                extra.stop();
+                let age = extra
+                    .sent
+                    .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+                extra.ended = Some((age, unfinished));
+                self.cancelled(now, extra.attempt, age, unfinished);
+            }
+        }
+        race.describe(*self.started, elapsed, self.core.parts.strategy())
+    }
+
+    fn cancelled(&self, now: Instant, attempt: Attempt, age: Duration, outcome: Outcome) {
+        self.settle(now, attempt, age, outcome);
+        if self.core.parts.tells() {
+            self.core
+                .parts
+                .tell(&HedgeEvent::AttemptCancelled { attempt, age });
+        }
+    }
+}
+
+impl<S, Req> Race<S, Req>
+where
+    S: Service<Req>,
+{
+    /// The extra attempt whose turn is next.
+    fn next(&self) -> Attempt {
+        Attempt::new(self.extras.len() as u32 + 1)
+    }
+
+    fn extra(&mut self, attempt: Attempt) -> Option<&mut Extra<S, Req>> {
+        let at = attempt.index().checked_sub(1)?;
+        self.extras.get_mut(at as usize)
+    }
+
+    /// How long `attempt` has been running.
+    fn age(&mut self, attempt: Attempt, call: Instant, now: Instant) -> Duration {
+        let sent = self.extra(attempt).and_then(|extra| extra.sent);
+        now.saturating_duration_since(sent.unwrap_or(call))
+    }
+
+    fn set_ended(&mut self, attempt: Attempt, ended: (Duration, Outcome)) {
+        match self.extra(attempt) {
+            Some(extra) => extra.ended = Some(ended),
+            None => self.primary_ended = Some(ended),
+        }
+    }
+
+    fn describe(&self, call: Instant, elapsed: Duration, strategy: &'static str) -> WinnerInfo {
+        let (ran, outcome) = self.primary_ended.unwrap_or((elapsed, Outcome::Cancelled));
+        let primary = AttemptInfo {
+            attempt: Attempt::PRIMARY,
+            started: Duration::ZERO,
+            elapsed: ran,
+            outcome,
+        };
+        let mut attempts = vec![primary];
+        attempts.extend(self.extras.iter().filter_map(|extra| extra.info(call)));
+        WinnerInfo {
+            index: 0,
+            started: Duration::ZERO,
+            elapsed,
+            hedged: attempts.len() > 1,
+            hedge_won: false,
+            delay: attempts.get(1).map(|first| first.started),
+            cost: attempts.len() as f64,
+            strategy,
+            attempts: Attempts::many(attempts),
+        }
+    }
+}

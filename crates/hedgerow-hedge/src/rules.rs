@@ -1,0 +1,100 @@
+//! The layer's four parts seen as one, so that a future names one type instead of four.
+
+use hedgerow_core::{Attempt, Class, Classify, Recorder};
+
+use crate::event::HedgeEvent;
+use crate::exchange::Exchange;
+use crate::info::WinnerInfo;
+use crate::layer::{Parts, Settings};
+use crate::policy::{Delay, HedgePolicy, Sample};
+
+/// What a response future asks of its layer. Implemented by [`Parts`] alone.
+pub trait Rules<Req, Res, E>: Sealed {
+    #[doc(hidden)]
+    fn settings(&self) -> &Settings;
+    #[doc(hidden)]
+    fn delay(&self, request: &Req, attempt: Attempt) -> Delay;
+    #[doc(hidden)]
+    fn observe(&self, sample: &Sample);
+    #[doc(hidden)]
+    fn strategy(&self) -> &'static str;
+    #[doc(hidden)]
+    fn judge(&self, result: &Result<Res, E>) -> Class;
+    #[doc(hidden)]
+    fn copy(&self, request: &mut Req) -> Option<Req>;
+    #[doc(hidden)]
+    fn edit(&self, request: &mut Req, attempt: Attempt) -> bool;
+    #[doc(hidden)]
+    fn informs(&self, hedged: bool) -> bool;
+    #[doc(hidden)]
+    fn inform(&self, response: &mut Res, info: WinnerInfo);
+    #[doc(hidden)]
+    fn tells(&self) -> bool;
+    #[doc(hidden)]
+    fn tell(&self, event: &HedgeEvent);
+}
+
+/// Keeps [`Rules`] to this crate.
+pub trait Sealed {}
+
+impl<P, R, J, Rec> Sealed for Parts<P, R, J, Rec> {}
+
+impl<P, R, J, Rec, Req, Res, E> Rules<Req, Res, E> for Parts<P, R, J, Rec>
+where
+    P: HedgePolicy<Req>,
+    R: Exchange<Req, Res>,
+    J: Classify<Res, E>,
+    Rec: Recorder<HedgeEvent>,
+{
+    #[inline]
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    #[inline]
+    fn delay(&self, request: &Req, attempt: Attempt) -> Delay {
+        self.policy.delay(request, attempt, &self.settings.latency)
+    }
+
+    #[inline]
+    fn observe(&self, sample: &Sample) {
+        self.policy.observe(sample);
+    }
+
+    fn strategy(&self) -> &'static str {
+        self.policy.name()
+    }
+
+    #[inline]
+    fn judge(&self, result: &Result<Res, E>) -> Class {
+        self.judge.classify(result)
+    }
+
+    #[inline]
+    fn copy(&self, request: &mut Req) -> Option<Req> {
+        self.exchange.copy(request)
+    }
+
+    fn edit(&self, request: &mut Req, attempt: Attempt) -> bool {
+        self.exchange.edit(request, attempt)
+    }
+
+    #[inline]
+    fn informs(&self, hedged: bool) -> bool {
+        self.exchange.informs(hedged)
+    }
+
+    fn inform(&self, response: &mut Res, info: WinnerInfo) {
+        self.exchange.inform(response, info);
+    }
+
+    #[inline]
+    fn tells(&self) -> bool {
+        self.recorder.enabled()
+    }
+
+    #[inline]
+    fn tell(&self, event: &HedgeEvent) {
+        self.recorder.record(event);
+    }
+}

@@ -1,0 +1,128 @@
+//! The service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hedgerow_core::{Classify, Recorder};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::event::HedgeEvent;
+use crate::exchange::Exchange;
+use crate::future::ResponseFuture;
+use crate::layer::Parts;
+use crate::policy::HedgePolicy;
+
+/// The service that [`HedgeLayer`](crate::HedgeLayer) makes.
+///
+/// `K` are the layer's [`Parts`].
+pub struct Hedge<S, K> {
+    inner: S,
+    core: Arc<Core<S, K>>,
+}
+
+/// What a service, its clones and its response futures share.
+pub(crate) struct Core<S, K> {
+    /// What extra attempts are cloned from. Never polled, so a call that does not hedge need not
+    /// clone the service, which may allocate.
+    spare: Mutex<S>,
+    pub(crate) parts: K,
+}
+
+impl<S: Clone, K> Hedge<S, K> {
+    pub(crate) fn new(inner: S, parts: K) -> Self {
+        let spare = Mutex::new(inner.clone());
+        Self {
+            inner,
+            core: Arc::new(Core { spare, parts }),
+        }
+    }
+}
+
+impl<S, K> Hedge<S, K> {
+    /// The wrapped service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The wrapped service, mutably. What extra attempts are cloned from is another clone.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The wrapped service, taken out.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, K> Core<S, K> {
+    pub(crate) fn spare(&self) -> S {
+        self.spare.lock().clone()
+    }
+}
+
+impl<S, Req, P, R, J, Rec> Service<Req> for Hedge<S, Parts<P, R, J, Rec>>
+where
+    S: Service<Req> + Clone,
+    S::Response: 'static,
+    S::Error: 'static,
+    P: HedgePolicy<Req>,
+    R: Exchange<Req, S::Response>,
+    J: Classify<S::Response, S::Error>,
+    Rec: Recorder<HedgeEvent>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Parts<P, R, J, Rec>, Req>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let parts = &self.core.parts;
+        let settings = &parts.settings;
+        if settings.feeds {
+            settings.budget.deposit();
+        }
+        let copy = if settings.books.begin() {
+            let copy = parts.exchange.copy(&mut request);
+            if copy.is_none() {
+                settings.books.unreplayable();
+            }
+            copy
+        } else {
+            None
+        };
+        let started = Instant::now();
+        ResponseFuture::new(
+            self.core.clone(),
+            copy,
+            started,
+            self.inner.call(request),
+        )
+    }
+}
+
+impl<S: Clone, K> Clone for Hedge<S, K> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            core: self.core.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, K: fmt::Debug> fmt::Debug for Hedge<S, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge")
+            .field("inner", &self.inner)
+            .field("parts", &self.core.parts)
+            .finish()
+    }
+}

@@ -1,0 +1,360 @@
+//! The histogram itself, as a handle that is shared by cloning.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use hedgerow_core::{Attempt, LatencyView};
+use parking_lot::Mutex;
+
+use crate::bucket::{self, BUCKETS};
+use crate::cell::{Cell, Counts, Mark, shard};
+use crate::error::WindowError;
+use crate::estimate;
+use crate::published::Published;
+use crate::snapshot::Snapshot;
+use crate::sync::{AtomicU64, Ordering};
+
+/// The published quantiles are computed anew at most this often.
+const REFRESH: Duration = Duration::from_millis(250);
+/// Up to this many samples they are computed anew every [`EARLY_STEP`] samples as well.
+const EARLY: u64 = 1_024;
+const EARLY_STEP: u64 = 64;
+const DEFAULT_WINDOW: u64 = 1_000;
+const MAX_WINDOW: u64 = 1 << 31;
+
+/// A latency histogram that many threads record into and every layer may read.
+///
+/// Clones share it. Its **window** is counted, not timed: two halves of a fixed number of samples
+/// take turns, and quantiles are read from both, so the window holds between one and two halves of
+/// samples. There is no dead first period and no reset after idling: an hour without traffic
+/// changes nothing.
+///
+/// Quantiles are a product-limit estimate: a sample that was cut off
+/// ([`record_censored`](Self::record_censored): a race lost, a timeout, a caller that left) counts
+/// as "longer than this" instead of being dropped or taken for an answer. They learn from
+/// primaries only; extra copies ([`Attempt::is_extra`]) go into [`extras`](Self::extras).
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow_latency::Latency;
+/// use std::time::Duration;
+///
+/// let latency = Latency::new();
+/// for ms in 1..=100 { latency.record(Duration::from_millis(ms)); }
+/// latency.record_censored(Duration::from_millis(70));
+/// let p95 = latency.total().quantile(0.95).unwrap();
+/// assert!(p95 >= Duration::from_millis(94) && p95 <= Duration::from_millis(97));
+/// ```
+///
+/// # Units
+///
+/// Microsecond grain from 1 µs to 1 h, ≤ 1 % relative error; longer latencies count as 71 minutes.
+///
+/// # Cost
+///
+/// Recording is two relaxed `fetch_add`s, one of them on a cache line of the thread's own; no lock,
+/// no allocation. Reading a quantile through [`LatencyView`] is a few loads: the values are
+/// published, computed anew at most every 250 ms (and every 64 samples among the first 1,024) by
+/// whichever thread records then, in about 30,000 instructions. Published values may lag by seven
+/// samples a thread. A histogram holds about 110 KiB, and as much again for extras once there are
+/// any. The bench `overhead` measures it.
+#[derive(Clone)]
+pub struct Latency {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    window: u64,
+    primaries: Book,
+    extras: OnceLock<Book>,
+    published: Published,
+    /// When the published quantiles are due, in milliseconds from `base`.
+    next_refresh_ms: AtomicU64,
+    maintenance: Mutex<Maintenance>,
+    base: Instant,
+}
+
+/// The counts of one kind of attempt.
+struct Book {
+    cell: Cell,
+    retired: Mutex<Counts>,
+}
+
+/// What one thread at a time does for all.
+struct Maintenance {
+    scratch: Counts,
+}
+
+impl Latency {
+    /// A histogram with a window of two halves of 1,000 samples.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::build(DEFAULT_WINDOW)
+    }
+
+    /// A histogram with a window of two halves of `half` samples, rounded up to a multiple of 8.
+    ///
+    /// 1 ≤ `half` ≤ 2³¹. For a quantile *q* at least 20 / (1 − *q*) are needed for a steady value:
+    /// [`for_quantile`](Self::for_quantile) computes that.
+    ///
+    /// # Panics
+    ///
+    /// If `half` is out of range: [`try_with_window`](Self::try_with_window) returns the reason.
+    #[must_use]
+    #[track_caller]
+    pub fn with_window(half: u64) -> Self {
+        match Self::try_with_window(half) {
+            Ok(latency) => latency,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Like [`with_window`](Self::with_window), but returns the reason of a refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`WindowError`] if `half` is 0 or beyond 2³¹.
+    pub fn try_with_window(half: u64) -> Result<Self, WindowError> {
+        if half == 0 || half > MAX_WINDOW {
+            return Err(WindowError { half });
+        }
+        Ok(Self::build(half))
+    }
+
+    /// A histogram whose window suits the quantile `q`: halves of max(1,000, 20 / (1 − *q*)).
+    ///
+    /// A `q` outside of 0 < q < 1 gets the default window.
+    #[must_use]
+    pub fn for_quantile(q: f64) -> Self {
+        let needed = (20.0 / (1.0 - q)).ceil();
+        if !(needed > 0.0 && needed < MAX_WINDOW as f64) {
+            return Self::new();
+        }
+        Self::build((needed as u64).max(DEFAULT_WINDOW))
+    }
+
+    fn build(half: u64) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                window: half,
+                primaries: Book::new(half),
+                extras: OnceLock::new(),
+                published: Published::new(),
+                next_refresh_ms: AtomicU64::new(0),
+                maintenance: Mutex::new(Maintenance {
+                    scratch: Counts::new(BUCKETS),
+                }),
+                base: now(),
+            }),
+        }
+    }
+
+    /// Records the latency of a primary attempt that was answered.
+    #[inline]
+    pub fn record(&self, latency: Duration) {
+        self.inner.add(latency, Mark::Event, None);
+    }
+
+    /// Records a primary attempt that was cut off when it had taken `age`: its latency is longer.
+    #[inline]
+    pub fn record_censored(&self, age: Duration) {
+        self.inner.add(age, Mark::Censored, None);
+    }
+
+    /// Records an attempt that was answered, or cut off, at `now` after `elapsed`.
+    ///
+    /// What the layers call: they have read the clock already. An extra copy does not move the
+    /// quantiles.
+    #[inline]
+    pub fn record_attempt(&self, now: Instant, attempt: Attempt, elapsed: Duration, answered: bool) {
+        let mark = if answered { Mark::Event } else { Mark::Censored };
+        if attempt.is_extra() {
+            self.inner.add_extra(elapsed, mark);
+        } else {
+            self.inner.add(elapsed, mark, Some(now));
+        }
+    }
+
+    /// What is in the window now: the samples that the published quantiles stand on.
+    #[must_use]
+    pub fn window(&self) -> Snapshot {
+        let mut counts = Counts::new(BUCKETS);
+        self.inner.primaries.cell.read_into(&mut counts);
+        Snapshot::new(counts)
+    }
+
+    /// Every sample of a primary since the start.
+    #[must_use]
+    pub fn total(&self) -> Snapshot {
+        self.inner.primaries.total()
+    }
+
+    /// Every sample of an extra copy since the start.
+    #[must_use]
+    pub fn extras(&self) -> Snapshot {
+        self.inner
+            .extras
+            .get()
+            .map_or_else(Snapshot::empty, Book::total)
+    }
+
+    /// Adds a snapshot's samples to [`total`](Self::total), not to the window.
+    pub fn merge(&self, snapshot: &Snapshot) {
+        self.inner
+            .primaries
+            .retired
+            .lock()
+            .add(snapshot.counts());
+    }
+
+    /// Computes the published quantiles now instead of at the next refresh.
+    pub fn refresh(&self) {
+        let mut maintenance = self.inner.maintenance.lock();
+        self.inner.publish(&mut maintenance);
+    }
+
+    /// Forgets every sample of the window, so that the quantiles are learnt anew.
+    ///
+    /// For a backend that was replaced by another. [`total`](Self::total) keeps them.
+    pub fn forget(&self) {
+        let mut maintenance = self.inner.maintenance.lock();
+        let book = &self.inner.primaries;
+        book.cell.clear(&mut book.retired.lock());
+        self.inner.publish(&mut maintenance);
+    }
+
+    /// Samples in one half of the window.
+    #[must_use]
+    pub fn window_size(&self) -> u64 {
+        self.inner.window
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn add(&self, latency: Duration, mark: Mark, at: Option<Instant>) {
+        let bucket = bucket::index(bucket::micros(latency));
+        if let Some(filled) = self.primaries.cell.add(bucket, mark, shard()) {
+            self.tick(filled, at);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_extra(&self, latency: Duration, mark: Mark) {
+        let book = self.extras.get_or_init(|| Book::new(self.window));
+        let bucket = bucket::index(bucket::micros(latency));
+        if book.cell.add(bucket, mark, shard()).is_some()
+            && book.cell.is_full()
+            && let Some(mut retired) = book.retired.try_lock()
+            && book.cell.is_full()
+        {
+            book.cell.rotate(&mut retired);
+        }
+    }
+
+    /// Every eighth sample: rotate a full window, and publish if it is time.
+    #[inline(never)]
+    fn tick(&self, filled: u64, at: Option<Instant>) {
+        let step = filled.is_multiple_of(EARLY_STEP);
+        let full = self.primaries.cell.is_full();
+        let early = step && filled <= EARLY && self.published.count() < EARLY;
+        if !(step || full || at.is_some()) {
+            return;
+        }
+        let now = at.unwrap_or_else(now).saturating_duration_since(self.base);
+        let due = now.as_millis() as u64 >= self.next_refresh_ms.load(Ordering::Relaxed);
+        if !(due || full || early) {
+            return;
+        }
+        // Whoever holds it does the work; nobody waits for it.
+        let Some(mut maintenance) = self.maintenance.try_lock() else {
+            return;
+        };
+        if full
+            && self.primaries.cell.is_full()
+            && let Some(mut retired) = self.primaries.retired.try_lock()
+        {
+            self.primaries.cell.rotate(&mut retired);
+        }
+        if due || early {
+            let next = (now + REFRESH).as_millis() as u64;
+            self.next_refresh_ms.store(next, Ordering::Relaxed);
+            self.publish(&mut maintenance);
+        }
+    }
+
+    fn publish(&self, maintenance: &mut Maintenance) {
+        let counts = &mut maintenance.scratch;
+        counts.events.fill(0);
+        counts.censored.fill(0);
+        self.primaries.cell.read_into(counts);
+        self.published.publish(counts);
+    }
+}
+
+impl Book {
+    fn new(half: u64) -> Self {
+        Self {
+            cell: Cell::new(BUCKETS, half),
+            retired: Mutex::new(Counts::new(BUCKETS)),
+        }
+    }
+
+    fn total(&self) -> Snapshot {
+        // Under the lock that rotations need, so that no half is counted twice or not at all.
+        let retired = self.retired.lock();
+        let mut counts = retired.clone();
+        self.cell.read_into(&mut counts);
+        Snapshot::new(counts)
+    }
+}
+
+#[inline]
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+// === impl LatencyView ===
+
+impl LatencyView for Latency {
+    /// The published quantile. The first request for a `q` computes it and has it published from
+    /// then on; up to eight different ones are, any further is computed at each call.
+    fn quantile(&self, q: f64) -> Option<Duration> {
+        if let Some(value) = self.inner.published.get(q) {
+            return value;
+        }
+        if !(q > 0.0 && q < 1.0) {
+            return None;
+        }
+        let mut maintenance = self.inner.maintenance.lock();
+        if self.inner.published.track(q) {
+            self.inner.publish(&mut maintenance);
+            return self.inner.published.get(q).flatten();
+        }
+        drop(maintenance);
+        estimate::quantiles(self.window().counts(), [q]).map(|[found]| found)
+    }
+
+    /// Samples in the window when the quantiles were published.
+    fn count(&self) -> u64 {
+        self.inner.published.count()
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Latency")
+            .field("window_size", &self.inner.window)
+            .field("window", &self.window())
+            .finish()
+    }
+}

@@ -1,0 +1,1 @@
+//! The guide: one page a subject.

@@ -1,0 +1,55 @@
+//! Tower middleware that cuts tail latency without melting the backend.
+//!
+//! Put [`HedgeLayer`] around a client: when an attempt takes longer than, say, the 95th percentile
+//! of all attempts, another copy of the request is sent, and whichever answers first wins. A
+//! [`Budget`] bounds what that may cost, whatever the backend does.
+//!
+//! ```
+//! use hedgerow::HedgeLayer;
+//! use std::convert::Infallible;
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Infallible> {
+//! let client = tower::service_fn(async |id: u64| Ok::<_, Infallible>(id * 2));
+//! let mut service = ServiceBuilder::new()
+//!     .layer(HedgeLayer::percentile(95).clone_requests())
+//!     .service(client);
+//! assert_eq!(service.ready().await?.call(21).await?, 42);
+//! # Ok(()) }
+//! ```
+//!
+//! An `http::Request` says by its method whether it may be sent twice, so with the feature `http`
+//! nothing has to be allowed: `HedgeLayer::percentile(95).http()`. See [`guide`] for the rest.
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! | --- | --- | --- |
+//! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
+//! | `hedge` | yes | [`HedgeLayer`] and its policies |
+//! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` |
+//! | `testing` | no | the contract kit for tests of your own layers |
+
+pub mod guide;
+
+pub use hedgerow_core::{
+    Attempt, BoxError, Budget, BudgetError, Class, Classify, Kind, LatencyView, OkWins, Recorder,
+    Replay, accept_if, cause_ref,
+};
+#[cfg(feature = "http")]
+pub use hedgerow_core::{Idempotent, ReplayBody};
+
+#[cfg(feature = "latency")]
+pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
+
+#[cfg(feature = "hedge")]
+pub use hedgerow_hedge::{
+    AllLost, AttemptInfo, BuildError, Delay, Hedge, HedgeEvent, HedgeHandle, HedgeLayer,
+    HedgePolicy, HedgeReady, HedgeStats, Loss, Outcome, Sample, WinnerInfo, policy,
+};
+#[cfg(all(feature = "hedge", feature = "http"))]
+pub use hedgerow_hedge::{Http, HttpJudge};
+
+#[cfg(feature = "testing")]
+pub use hedgerow_core::testing;
