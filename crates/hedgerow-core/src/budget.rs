@@ -292,3 +292,45 @@ impl fmt::Display for BudgetError {
 }
 
 impl std::error::Error for BudgetError {}
+
+#[cfg(all(test, hedgerow_loom))]
+mod loom_tests {
+    use super::*;
+
+    #[test]
+    fn loom_two_threads_never_share_a_token() {
+        loom::model(|| {
+            let budget = Budget::percent(50.0).depth(1);
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    let budget = budget.clone();
+                    loom::thread::spawn(move || {
+                        budget.deposit();
+                        u32::from(budget.try_withdraw(Kind::Hedge))
+                    })
+                })
+                .collect();
+            let granted: u32 = threads
+                .into_iter()
+                .map(|thread| thread.join().expect("nobody panics"))
+                .sum();
+            // One from the depth, and at most one from the two halves put in.
+            assert!((1..=2).contains(&granted));
+            let left = budget.bucket.tokens.load(Ordering::Relaxed);
+            assert!(u64::from(granted) * TOKEN + left <= 2 * TOKEN);
+        });
+    }
+
+    #[test]
+    fn loom_a_refund_is_not_lost_and_never_overflows_the_bucket() {
+        loom::model(|| {
+            let budget = Budget::percent(0.0).depth(1);
+            assert!(budget.try_withdraw(Kind::Hedge));
+            let other = budget.clone();
+            let refund = loom::thread::spawn(move || other.refund(Kind::Hedge));
+            let got = budget.try_withdraw(Kind::Hedge);
+            refund.join().expect("nobody panics");
+            assert_eq!(budget.available() + u64::from(got), 1);
+        });
+    }
+}

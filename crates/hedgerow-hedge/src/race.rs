@@ -28,7 +28,7 @@ where
     /// How long the primary ran and how it ended, once it has.
     primary_ended: Option<(Duration, Outcome)>,
     /// What lost, for the recorder.
-    losses: Vec<Loss>,
+    losses: Vec<(AttemptInfo, Result<S::Response, S::Error>)>,
     /// The policy's delay for the attempt that it was asked about last.
     delay: Duration,
     /// The timer counts the patience of extras that wait while nothing runs.
@@ -196,7 +196,7 @@ where
         if self.core.parts.tells()
             && let Some(info) = extra.info(*self.started)
         {
-            race.losses.push(Loss::new(info, result));
+            race.losses.push((info, result));
         }
     }
 
@@ -209,8 +209,7 @@ where
                 elapsed: Duration::ZERO,
                 outcome: Outcome::Failed,
             };
-            race.losses
-                .push(Loss::new::<S::Response, S::Error>(info, Err(error)));
+            race.losses.push((info, Err(error)));
         }
     }
 
@@ -410,6 +409,10 @@ where
             rules.inform(response, info.clone());
         }
         if rules.tells() {
+            let losses = losses
+                .into_iter()
+                .map(|(info, result)| Loss::new(info, result))
+                .collect();
             rules.tell(&HedgeEvent::AllLost(AllLost { info, losses }));
         }
         result

@@ -1,0 +1,5 @@
+//! What the words promise.
+
+mod budget;
+#[cfg(feature = "testing")]
+mod contract;

@@ -1,0 +1,16 @@
+//! What the hedge layer promises: the row of each feature stands in ARCHITECTURE.md.
+
+mod support;
+
+mod budget;
+mod cancel;
+mod contract;
+mod events;
+mod http;
+mod policies;
+mod race;
+mod readiness;
+mod stacks;
+mod statistics;
+mod stats;
+mod validation;
