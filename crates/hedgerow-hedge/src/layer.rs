@@ -60,10 +60,12 @@ use crate::service::Hedge;
 ///
 /// Only those whose type says that they may be sent twice ([`Replay`](hedgerow_core::Replay)):
 /// `http::Request` with an idempotent method or an `Idempotency-Key`, and types that you mark. For
-/// any request that is `Clone` call [`clone_requests`](Self::clone_requests). If the compiler
-/// answers a `.call(..)` with "its trait bounds were not satisfied" (E0599) without naming the
-/// bound, it is this one: `service.ready().await` or a function that asks for
-/// `Service<YourRequest>` makes it say so.
+/// any request that is `Clone` call [`clone_requests`](Self::clone_requests).
+///
+/// If the compiler answers `service.call(request)` with "no method named `call` found" (E0599), it
+/// is this: the request does not say that it may be sent twice. Hand the service to anything that
+/// asks for `Service<YourRequest>`, like `ServiceExt::<YourRequest>::oneshot(service, request)`,
+/// and the compiler names [`Replay`](hedgerow_core::Replay) and what to write.
 ///
 /// # Units
 ///

@@ -1,0 +1,5 @@
+//! What the `hedgerow` command promises, asked of the built binary.
+
+mod command;
+mod results;
+mod mistakes;

@@ -1,0 +1,4 @@
+//! What the histogram and its layer promise.
+
+mod histogram;
+mod layer;

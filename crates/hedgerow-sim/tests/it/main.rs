@@ -1,0 +1,6 @@
+//! What the laws, the load, the upstream and the picture promise.
+
+mod law;
+mod load;
+mod picture;
+mod upstream;
