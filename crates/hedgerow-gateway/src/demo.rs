@@ -12,7 +12,7 @@ use hedgerow_sim::{BindError, Load, LoadError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thiserror::Error;
 
-use self::measure::{Bench, Outcome};
+use self::measure::{Bench, Outcome, stream};
 use crate::cli::DemoArgs;
 
 const PICTURE: &str = "hedgerow-demo.svg";
@@ -53,15 +53,15 @@ impl DemoError {
 }
 
 /// Runs the demo from the first call to the last line.
-pub(crate) fn run(args: DemoArgs) -> Result<(), DemoError> {
+pub(crate) fn run(args: &DemoArgs) -> Result<(), DemoError> {
     let path = args.out.clone().unwrap_or_else(default_picture);
     check_writable(&path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(DemoError::Runtime)?;
-    let outcomes = runtime.block_on(measure_all(&args))?;
-    let picture = report::picture(&args, &outcomes);
+    let outcomes = runtime.block_on(measure_all(args))?;
+    let picture = report::picture(args, &outcomes);
     fs::write(&path, picture).map_err(|source| DemoError::Picture {
         path: path.clone(),
         source,
@@ -71,12 +71,12 @@ pub(crate) fn run(args: DemoArgs) -> Result<(), DemoError> {
         tell(&drawn);
         print(&report::json(&outcomes))
     } else {
-        print(&(report::table(&args, &outcomes) + &drawn))
+        print(&(report::table(args, &outcomes) + &drawn))
     }
 }
 
 async fn measure_all(args: &DemoArgs) -> Result<Vec<Outcome>, DemoError> {
-    let load = Load::try_new(args.rate, args.calls)?.seed(args.seed);
+    let load = Load::try_new(args.rate, args.calls)?.seed(stream(args.seed, 0));
     let bench = Bench {
         load,
         law: args.workload.clone(),

@@ -58,8 +58,8 @@ impl<R, J, Rec> HedgeLayer<Percentile, R, J, Rec> {
         self
     }
 
-    /// Sets the smallest and the largest delay that the percentile may learn. Default to 0 and no
-    /// limit.
+    /// Sets the smallest and the largest delay that the percentile may learn. Default to 1 ms, the
+    /// timer's grain, and no limit.
     ///
     /// # Panics
     ///

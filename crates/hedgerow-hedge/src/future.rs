@@ -44,7 +44,39 @@ where
     pub(crate) timer: Option<Sleep>,
     pub(crate) next: Next,
     /// Present once an extra attempt is at stake.
-    pub(crate) race: Option<Box<Race<S, Req>>>,
+    pub(crate) race: Slot<Race<S, Req>>,
+}
+
+/// A box that may be there. On the quiet path it never is, and dropping it is one comparison.
+pub(crate) struct Slot<T>(Option<Box<T>>);
+
+impl<T> Slot<T> {
+    #[inline]
+    pub(crate) const fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Box<T>> {
+        self.0.take()
+    }
+
+    pub(crate) fn put(&mut self, full: Box<T>) {
+        self.0 = Some(full);
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn discard<T>(full: Box<T>) {
+            drop(full);
+        }
+        if let Some(full) = self.0.take() {
+            discard(full);
+        }
+    }
 }
 
 /// What is known about the next extra attempt.
@@ -87,7 +119,7 @@ where
             primary: Some(primary),
             timer: None,
             next: Next::Unasked,
-            race: None,
+            race: Slot(None),
         }
     }
 }
@@ -292,9 +324,8 @@ where
 {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        if this.primary.is_some() || this.race.is_some() {
-            this.cancel();
+        if self.primary.is_some() || self.race.is_some() {
+            self.project().cancel();
         }
     }
 }

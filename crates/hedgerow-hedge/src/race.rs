@@ -106,7 +106,7 @@ where
             }
             return Poll::Ready(self.end_all_lost(race));
         }
-        *self.race = Some(race);
+        self.race.put(race);
         Poll::Pending
     }
 

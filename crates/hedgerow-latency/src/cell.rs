@@ -40,6 +40,8 @@ pub(crate) struct Cell {
 struct Half {
     events: Box<[AtomicU32]>,
     censored: Box<[AtomicU32]>,
+    /// Cut-off samples in this half: without any, nobody has to look through its buckets.
+    cut_off: AtomicU32,
 }
 
 /// A counter on a cache line of its own.
@@ -89,11 +91,12 @@ impl Cell {
     #[inline]
     pub(crate) fn add(&self, bucket: usize, mark: Mark, shard: usize) -> Option<u64> {
         let half = &self.halves[self.current.load(Ordering::Relaxed) & 1];
-        let counts = match mark {
-            Mark::Event => &half.events,
-            Mark::Censored => &half.censored,
-        };
-        counts[bucket].fetch_add(1, Ordering::Relaxed);
+        match mark {
+            Mark::Event => {
+                half.events[bucket].fetch_add(1, Ordering::Relaxed);
+            }
+            Mark::Censored => half.cut_off(bucket),
+        }
         let before = self.shards[shard % SHARDS].0.fetch_add(1, Ordering::Relaxed);
         if before % TICK != TICK - 1 {
             return None;
@@ -137,32 +140,45 @@ impl Half {
         Self {
             events: zeros(),
             censored: zeros(),
+            cut_off: AtomicU32::new(0),
         }
     }
 
+    #[cold]
+    fn cut_off(&self, bucket: usize) {
+        self.censored[bucket].fetch_add(1, Ordering::Relaxed);
+        // After the bucket: whoever takes this mark away sees the bucket's count.
+        self.cut_off.fetch_add(1, Ordering::Release);
+    }
+
     fn drain_into(&self, counts: &mut Counts) {
-        for (from, into) in [
-            (&self.events, &mut counts.events),
-            (&self.censored, &mut counts.censored),
-        ] {
-            for (from, into) in from.iter().zip(into) {
-                // A plain load first: most buckets are empty, and a swap costs twenty times more.
-                if from.load(Ordering::Relaxed) != 0 {
-                    *into += u64::from(from.swap(0, Ordering::Relaxed));
-                }
-            }
+        drain(&self.events, &mut counts.events);
+        if self.cut_off.load(Ordering::Relaxed) > 0 {
+            self.cut_off.swap(0, Ordering::AcqRel);
+            drain(&self.censored, &mut counts.censored);
         }
     }
 
     fn read_into(&self, counts: &mut Counts) {
-        for (from, into) in [
-            (&self.events, &mut counts.events),
-            (&self.censored, &mut counts.censored),
-        ] {
-            for (from, into) in from.iter().zip(into) {
-                *into += u64::from(from.load(Ordering::Relaxed));
-            }
+        read(&self.events, &mut counts.events);
+        if self.cut_off.load(Ordering::Acquire) > 0 {
+            read(&self.censored, &mut counts.censored);
         }
+    }
+}
+
+fn drain(from: &[AtomicU32], into: &mut [u64]) {
+    for (from, into) in from.iter().zip(into) {
+        // A plain load first: most buckets are empty, and a swap costs twenty times more.
+        if from.load(Ordering::Relaxed) != 0 {
+            *into += u64::from(from.swap(0, Ordering::Relaxed));
+        }
+    }
+}
+
+fn read(from: &[AtomicU32], into: &mut [u64]) {
+    for (from, into) in from.iter().zip(into) {
+        *into += u64::from(from.load(Ordering::Relaxed));
     }
 }
 
@@ -255,7 +271,7 @@ mod loom_tests {
                 let cell = cell.clone();
                 loom::thread::spawn(move || {
                     cell.add(0, Mark::Event, 0);
-                    cell.add(0, Mark::Event, 0);
+                    cell.add(0, Mark::Censored, 0);
                 })
             };
             let rotator = {
@@ -269,7 +285,7 @@ mod loom_tests {
             rotator.join().expect("nobody panics");
             let mut all = retired.lock().expect("nobody panics").clone();
             cell.read_into(&mut all);
-            assert_eq!(all.events[0], 2);
+            assert_eq!((all.events[0], all.censored[0]), (1, 1));
         });
     }
 }

@@ -70,8 +70,8 @@ struct Inner {
     primaries: Book,
     extras: OnceLock<Book>,
     published: Published,
-    /// When the published quantiles are due, in milliseconds from `base`.
-    next_refresh_ms: AtomicU64,
+    /// When the published quantiles are due, in nanoseconds from `base`.
+    next_refresh_ns: AtomicU64,
     maintenance: Mutex<Maintenance>,
     base: Instant,
 }
@@ -142,7 +142,7 @@ impl Latency {
                 primaries: Book::new(half),
                 extras: OnceLock::new(),
                 published: Published::new(),
-                next_refresh_ms: AtomicU64::new(0),
+                next_refresh_ns: AtomicU64::new(0),
                 maintenance: Mutex::new(Maintenance {
                     scratch: Counts::new(BUCKETS),
                 }),
@@ -264,8 +264,8 @@ impl Inner {
         if !(step || full || at.is_some()) {
             return;
         }
-        let now = at.unwrap_or_else(now).saturating_duration_since(self.base);
-        let due = now.as_millis() as u64 >= self.next_refresh_ms.load(Ordering::Relaxed);
+        let now = nanos(at.unwrap_or_else(now).saturating_duration_since(self.base));
+        let due = now >= self.next_refresh_ns.load(Ordering::Relaxed);
         if !(due || full || early) {
             return;
         }
@@ -280,8 +280,8 @@ impl Inner {
             self.primaries.cell.rotate(&mut retired);
         }
         if due || early {
-            let next = (now + REFRESH).as_millis() as u64;
-            self.next_refresh_ms.store(next, Ordering::Relaxed);
+            self.next_refresh_ns
+                .store(now.saturating_add(nanos(REFRESH)), Ordering::Relaxed);
             self.publish(&mut maintenance);
         }
     }
@@ -310,6 +310,14 @@ impl Book {
         self.cell.read_into(&mut counts);
         Snapshot::new(counts)
     }
+}
+
+/// Nanoseconds as they fit: 584 years.
+#[inline]
+const fn nanos(d: Duration) -> u64 {
+    d.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(d.subsec_nanos() as u64)
 }
 
 #[inline]

@@ -50,6 +50,8 @@ const MAX_CALLS: u64 = 10_000_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     per_second: f64,
+    /// In seconds.
+    gaps: Exp<f64>,
     calls: u64,
     arrivals: Arrivals,
     seed: u64,
@@ -114,6 +116,7 @@ impl Load {
         }
         Ok(Self {
             per_second,
+            gaps: Exp::new(per_second).map_err(|_| LoadError::Rate(per_second))?,
             calls,
             arrivals: Arrivals::default(),
             seed: 0,
@@ -140,11 +143,11 @@ impl Load {
     pub fn offsets(&self) -> impl Iterator<Item = Duration> + use<> {
         let Self {
             per_second,
+            gaps,
             calls,
             arrivals,
             seed,
         } = self.clone();
-        let gaps = Exp::new(per_second).expect("the rate was checked to be positive");
         let mut rng = StdRng::seed_from_u64(seed);
         let mut due_seconds = 0.0;
         (0..calls).map(move |number| {

@@ -161,7 +161,7 @@ impl<'a> Picture<'a> {
     }
 
     fn heading(&self, svg: &mut Svg) {
-        svg.bold(LEFT, 42.0, 21.0, INK, Anchor::Start, &self.title);
+        svg.heading(LEFT, 42.0, 21.0, INK, &self.title);
         svg.text(LEFT, 68.0, 13.0, FAINT_INK, Anchor::Start, &self.subtitle);
     }
 

@@ -114,10 +114,15 @@ impl Bench {
             self.port + number
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        // The load draws its gaps from the seed itself, the servers from the ones after it.
-        let seed = self.seed.wrapping_add(1 + u64::from(number));
+        let seed = stream(self.seed, 1 + number);
         Upstream::bind(address, self.law.clone(), seed).await
     }
+}
+
+/// The seed of one of several independent draws; no two seeds share a stream.
+pub(super) fn stream(seed: u64, number: u16) -> u64 {
+    seed.wrapping_mul(1 + u64::from(SERVERS))
+        .wrapping_add(u64::from(number))
 }
 
 async fn get(service: HttpService, server: Uri) -> Result<(), String> {

@@ -7,6 +7,9 @@ use hedgerow_core::{Attempt, LatencyView};
 use super::{Delay, HedgePolicy};
 use crate::error::BuildError;
 
+/// The timer's grain: nothing shorter can be waited for, and zero would mean "at once".
+const GRAIN: Duration = Duration::from_millis(1);
+
 /// Hedges an attempt that has taken longer than a percentile of the attempts' latency.
 ///
 /// `percentile(95)` sends an extra copy in 5 % of the calls, whatever the law of the latencies, as
@@ -45,7 +48,7 @@ impl Percentile {
         Ok(Self {
             q,
             initial: Duration::from_millis(100),
-            min: Duration::ZERO,
+            min: GRAIN,
             max: Duration::MAX,
             needed: ((5.0 / (1.0 - q)).ceil() as u64).max(100),
         })
@@ -58,7 +61,8 @@ impl Percentile {
         self
     }
 
-    /// Sets the smallest and the largest delay that it may learn. Default to 0 and no limit.
+    /// Sets the smallest and the largest delay that it may learn. Default to 1 ms, the timer's
+    /// grain, and no limit.
     ///
     /// # Errors
     ///

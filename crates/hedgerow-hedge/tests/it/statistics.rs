@@ -246,6 +246,22 @@ async fn it_learns_only_once_enough_samples_are_there() {
     }
 }
 
+/// A service faster than the timer's grain: its learnt percentile is 0 µs.
+#[tokio::test(start_paused = true)]
+async fn a_service_faster_than_the_timer_is_not_hedged_at_once() {
+    let client = tower::service_fn(async |_: u64| {
+        tokio::task::yield_now().await;
+        Ok::<_, ()>(Attempt::current().index())
+    });
+    let layer = HedgeLayer::percentile(95).clone_requests();
+    let service = layer.layer(client);
+    for _ in 0..1_000 {
+        call(service.clone()).await.0.expect("an answer");
+    }
+    assert_eq!(layer.handle().latency().quantile(0.95), Some(Duration::ZERO));
+    assert_eq!(layer.handle().stats().fired, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn learnt_delays_stay_inside_the_clamp() {
     let backend = Backend::taking(&[10]);

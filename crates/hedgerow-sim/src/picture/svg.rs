@@ -86,19 +86,11 @@ impl Svg {
         ));
     }
 
-    pub(super) fn bold(
-        &mut self,
-        x: f64,
-        y: f64,
-        size: f64,
-        colour: &str,
-        anchor: Anchor,
-        text: &str,
-    ) {
-        let anchor = anchor.as_str();
+    /// Bold text that starts at its position.
+    pub(super) fn heading(&mut self, x: f64, y: f64, size: f64, colour: &str, text: &str) {
         self.put(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{size}\" font-weight=\"600\" \
-             fill=\"{colour}\" text-anchor=\"{anchor}\">{}</text>",
+             fill=\"{colour}\">{}</text>",
             escape(text)
         ));
     }

@@ -121,7 +121,7 @@ fn even_arrivals_keep_one_gap() {
         .arrivals(Arrivals::Even)
         .offsets()
         .collect();
-    assert_eq!(offsets, [0 * MS, 5 * MS, 10 * MS, 15 * MS]);
+    assert_eq!(offsets, [Duration::ZERO, 5 * MS, 10 * MS, 15 * MS]);
 }
 
 #[test]
