@@ -51,23 +51,36 @@ fn wrong_programs_are_refused_with_what_to_write() {
     fs::write(dir.join("Cargo.toml"), manifest).expect("a writable target folder");
     fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).expect("a locked workspace");
     // One that is right, so that a broken workshop is not taken for a refusal.
-    fs::write(dir.join("src/bin/right.rs"), "fn main() { let _ = hedgerow::HedgeLayer::off(); }")
-        .expect("a writable target folder");
+    fs::write(
+        dir.join("src/bin/right.rs"),
+        "fn main() { let _ = hedgerow::HedgeLayer::off(); }",
+    )
+    .expect("a writable target folder");
     let (compiles, text) = said(&dir, "right");
     assert!(compiles, "{text}");
 
     let mut programs = 0;
     for entry in fs::read_dir(here.join("compile_fail")).expect("the folder is there") {
         let path = entry.expect("readable").path();
-        let program = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let program = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         fs::copy(&path, dir.join("src/bin").join(format!("{program}.rs"))).expect("copied");
         let (compiles, text) = said(&dir, &program);
         assert!(!compiles, "{program} compiles");
         // What the compiler wraps over lines is compared as one.
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let source = fs::read_to_string(&path).expect("readable");
-        for line in source.lines().filter_map(|line| line.strip_prefix("// says: ")) {
-            assert!(words(&text).contains(&words(line)), "{program} does not say {line:?}:\n{text}");
+        for line in source
+            .lines()
+            .filter_map(|line| line.strip_prefix("// says: "))
+        {
+            assert!(
+                words(&text).contains(&words(line)),
+                "{program} does not say {line:?}:\n{text}"
+            );
         }
         programs += 1;
     }

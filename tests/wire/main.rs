@@ -17,7 +17,11 @@ const SOON: Duration = Duration::from_millis(30);
 
 /// The first request hangs, every other is answered.
 fn first_hangs(number: usize) -> Answer {
-    if number == 0 { Answer::Never } else { Answer::Now }
+    if number == 0 {
+        Answer::Never
+    } else {
+        Answer::Now
+    }
 }
 
 async fn text(response: Response<Incoming>) -> String {
@@ -45,7 +49,9 @@ where
     let response = send(service, get(&server.url())).await;
     assert_eq!(text(response).await, "answer 1");
     assert_eq!(server.requests(), 2);
-    timeout(PATIENCE, server.dropped(1)).await.expect("the loser was cancelled");
+    timeout(PATIENCE, server.dropped(1))
+        .await
+        .expect("the loser was cancelled");
 }
 
 #[tokio::test]
@@ -109,7 +115,9 @@ fn around_a_hyper_client_it_is_clone_send_sync_and_static() {
 async fn a_post_reaches_the_server_once() {
     let server = Server::start(|_| Answer::Never).await;
     let layer = HedgeLayer::fixed(Duration::from_millis(1)).http();
-    let request = Request::post(server.url()).body(Empty::<Bytes>::new()).expect("a request");
+    let request = Request::post(server.url())
+        .body(Empty::<Bytes>::new())
+        .expect("a request");
     let held = layer.layer(client()).oneshot(request);
     // A GET in the same time is sent twice.
     let get_held = layer.layer(client()).oneshot(get(&server.url()));
@@ -133,7 +141,10 @@ async fn a_5xx_is_followed_up_at_once() {
     let server = Server::start(|n| Answer::Status(if n == 0 { 503 } else { 200 })).await;
     let layer = HedgeLayer::fixed(PATIENCE).http();
     let response = send(layer.layer(client()), get(&server.url())).await;
-    let info = response.extensions().get::<WinnerInfo>().expect("it was hedged");
+    let info = response
+        .extensions()
+        .get::<WinnerInfo>()
+        .expect("it was hedged");
     assert!(info.hedge_won && info.elapsed < PATIENCE);
     assert_eq!(response.status(), 200);
     assert_eq!(server.requests(), 2);
@@ -163,7 +174,10 @@ async fn a_connection_that_is_refused_gives_the_clients_own_error() {
     let url = server.url();
     drop(server);
     let service = HedgeLayer::fixed(SOON).http().layer(client());
-    let error = service.oneshot(get(&url)).await.expect_err("nobody listens");
+    let error = service
+        .oneshot(get(&url))
+        .await
+        .expect_err("nobody listens");
     assert!(error.is_connect(), "{error:?}");
 }
 
@@ -185,7 +199,10 @@ async fn no_two_attempts_of_a_call_go_to_one_endpoint_while_another_is_free() {
         .edit(elsewhere)
         .budget(Budget::unlimited());
     let response = send(layer.layer(client()), get(&servers[0].url())).await;
-    let info = response.extensions().get::<WinnerInfo>().expect("it was hedged");
+    let info = response
+        .extensions()
+        .get::<WinnerInfo>()
+        .expect("it was hedged");
     assert_eq!(info.index, 2);
     let counts: Vec<usize> = servers.iter().map(Server::requests).collect();
     assert_eq!(counts, [1, 1, 1]);
@@ -195,7 +212,9 @@ async fn no_two_attempts_of_a_call_go_to_one_endpoint_while_another_is_free() {
 #[tokio::test]
 async fn dropping_the_call_cancels_every_attempt_on_the_wire() {
     let server = Server::start(|_| Answer::Never).await;
-    let service = HedgeLayer::fixed(Duration::from_millis(1)).http().layer(client());
+    let service = HedgeLayer::fixed(Duration::from_millis(1))
+        .http()
+        .layer(client());
     let held = service.oneshot(get(&server.url()));
     let sent = async {
         while server.requests() < 2 {
@@ -206,5 +225,7 @@ async fn dropping_the_call_cancels_every_attempt_on_the_wire() {
         _ = held => panic!("nobody answers"),
         waited = timeout(PATIENCE, sent) => waited.expect("two requests"),
     }
-    timeout(PATIENCE, server.dropped(2)).await.expect("both handlers were dropped");
+    timeout(PATIENCE, server.dropped(2))
+        .await
+        .expect("both handlers were dropped");
 }

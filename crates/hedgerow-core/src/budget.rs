@@ -267,7 +267,10 @@ impl fmt::Debug for Budget {
             return f.write_str("Budget::unlimited()");
         }
         f.debug_struct("Budget")
-            .field("percent", &(self.bucket.per_call as f64 * 100.0 / TOKEN as f64))
+            .field(
+                "percent",
+                &(self.bucket.per_call as f64 * 100.0 / TOKEN as f64),
+            )
             .field("depth", &(self.bucket.capacity / TOKEN))
             .field("available", &self.available())
             .finish()

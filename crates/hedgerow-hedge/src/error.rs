@@ -16,9 +16,7 @@ pub enum BuildError {
     #[error("{}", percentile(*.0))]
     Percentile(f64),
     /// A clamp whose ends are the wrong way round.
-    #[error(
-        "a percentile clamp from {min:?} to {max:?} is empty: write the smaller delay first"
-    )]
+    #[error("a percentile clamp from {min:?} to {max:?} is empty: write the smaller delay first")]
     Clamp {
         /// The lower end.
         min: Duration,
@@ -35,10 +33,14 @@ pub enum BuildError {
     #[error("a race of {0} copies is out of range: write 1 (no hedge) to {n}", n = MAX_HEDGES + 1)]
     Copies(usize),
     /// A schedule without delays.
-    #[error("a schedule without delays never hedges: write one delay per extra attempt, or use HedgeLayer::off()")]
+    #[error(
+        "a schedule without delays never hedges: write one delay per extra attempt, or use HedgeLayer::off()"
+    )]
     EmptySchedule,
     /// A schedule that does not ascend.
-    #[error("the schedule goes back from {before:?} to {after:?}: write the delays from the call's start, in ascending order")]
+    #[error(
+        "the schedule goes back from {before:?} to {after:?}: write the delays from the call's start, in ascending order"
+    )]
     UnorderedSchedule {
         /// The delay before.
         before: Duration,
@@ -70,7 +72,9 @@ fn percentile(p: f64) -> String {
     } else {
         String::new()
     };
-    format!("percentile({p}) is out of range: write a percentage from 1 to below 100, like 95 or 99.9{hint}")
+    format!(
+        "percentile({p}) is out of range: write a percentage from 1 to below 100, like 95 or 99.9{hint}"
+    )
 }
 
 /// 0.07 × 100 is 7.000000000000001 to a computer.

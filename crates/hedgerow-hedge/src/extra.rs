@@ -77,19 +77,17 @@ where
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Step<S::Response, S::Error> {
         match &mut self.state {
-            State::Waiting(service, _) => {
-                match self.attempt.scope(|| service.poll_ready(cx)) {
-                    Poll::Ready(Ok(())) => {
-                        self.send();
-                        Step::Sent
-                    }
-                    Poll::Ready(Err(error)) => {
-                        self.stop();
-                        Step::Unavailable(error)
-                    }
-                    Poll::Pending => Step::NotReady,
+            State::Waiting(service, _) => match self.attempt.scope(|| service.poll_ready(cx)) {
+                Poll::Ready(Ok(())) => {
+                    self.send();
+                    Step::Sent
                 }
-            }
+                Poll::Ready(Err(error)) => {
+                    self.stop();
+                    Step::Unavailable(error)
+                }
+                Poll::Pending => Step::NotReady,
+            },
             State::Running(future) => {
                 match self.attempt.scope(|| future.as_mut().poll(cx)) {
                     Poll::Ready(result) => {

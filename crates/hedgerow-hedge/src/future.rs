@@ -174,12 +174,9 @@ where
     /// The primary is pending for the first time: when would an extra attempt be due?
     #[inline]
     fn ask_first(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
-        let asked = self
-            .copy
-            .as_ref()
-            .map_or(Delay::Never, |copy| {
-                self.core.parts.delay(copy, Attempt::new(1))
-            });
+        let asked = self.copy.as_ref().map_or(Delay::Never, |copy| {
+            self.core.parts.delay(copy, Attempt::new(1))
+        });
         match asked {
             Delay::After(Duration::ZERO) => Poll::Ready(Duration::ZERO),
             Delay::After(delay) if self.arm(delay) => self.poll_timer(cx),
@@ -297,8 +294,8 @@ where
     #[inline(never)]
     fn cancel(&mut self) {
         let now = Instant::now();
-        let race = self.race.take().unwrap_or_default();
-        let info = self.close(now, race, Outcome::Cancelled);
+        let mut race = self.race.take().unwrap_or_default();
+        let info = self.close(now, &mut race, Outcome::Cancelled);
         self.core.parts.settings().books.cancelled();
         if self.core.parts.tells() {
             self.core.parts.tell(&HedgeEvent::Cancelled(info));

@@ -132,4 +132,3 @@ where
         self.exchange.inform(response, info);
     }
 }
-

@@ -386,4 +386,3 @@ impl<P: fmt::Debug, R: fmt::Debug, J, Rec> fmt::Debug for Parts<P, R, J, Rec> {
             .finish_non_exhaustive()
     }
 }
-

@@ -31,9 +31,9 @@ pub use crate::handle::{HedgeHandle, HedgeStats};
 #[cfg(feature = "http")]
 pub use crate::http::{Http, HttpJudge};
 pub use crate::info::{AttemptInfo, Outcome, WinnerInfo};
-pub use crate::layer::{HedgeLayer, HedgeReady, Parts};
 #[doc(hidden)]
 pub use crate::layer::Settings;
+pub use crate::layer::{HedgeLayer, HedgeReady, Parts};
 pub use crate::policy::{Delay, HedgePolicy, Sample};
 #[doc(hidden)]
 pub use crate::rules::{Rules, Sealed};

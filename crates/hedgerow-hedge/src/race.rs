@@ -18,17 +18,20 @@ use crate::layer::HedgeReady;
 use crate::policy::Delay;
 use crate::rules::Rules;
 
+/// What an attempt brings.
+type Outputs<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
+
 pub(crate) struct Race<S, Req>
 where
     S: Service<Req>,
 {
     extras: Vec<Extra<S, Req>>,
     /// The primary's own result, once it has lost.
-    primary: Option<Result<S::Response, S::Error>>,
+    primary: Option<Outputs<S, Req>>,
     /// How long the primary ran and how it ended, once it has.
     primary_ended: Option<(Duration, Outcome)>,
     /// What lost, for the recorder.
-    losses: Vec<(AttemptInfo, Result<S::Response, S::Error>)>,
+    losses: Vec<(AttemptInfo, Outputs<S, Req>)>,
     /// The policy's delay for the attempt that it was asked about last.
     delay: Duration,
     /// The timer counts the patience of extras that wait while nothing runs.
@@ -50,8 +53,6 @@ where
         }
     }
 }
-
-type Outputs<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
 impl<S, K, Req> Proj<'_, S, K, Req>
 where
@@ -161,9 +162,9 @@ where
     fn sent(&mut self, race: &mut Race<S, Req>, at: usize) {
         let first = race.extras.iter().filter(|e| e.sent.is_some()).count() == 1;
         let extra = &race.extras[at];
-        let after = extra
-            .sent
-            .map_or(Duration::ZERO, |t| t.saturating_duration_since(*self.started));
+        let after = extra.sent.map_or(Duration::ZERO, |t| {
+            t.saturating_duration_since(*self.started)
+        });
         let attempt = extra.attempt;
         if race.giving_up {
             race.giving_up = false;
@@ -307,11 +308,8 @@ where
             Some(copy) if !last => rules.copy(copy),
             _ => self.copy.take(),
         };
-        let edited = request.and_then(|mut request| {
-            rules
-                .edit(&mut request, attempt)
-                .then_some(request)
-        });
+        let edited =
+            request.and_then(|mut request| rules.edit(&mut request, attempt).then_some(request));
         let Some(request) = edited else {
             settings.budget.refund(Kind::Hedge);
             return false;
@@ -359,7 +357,7 @@ where
         if attempt == Attempt::PRIMARY {
             self.primary.set(None);
         }
-        let mut info = self.close(now, race, Outcome::Lost);
+        let mut info = self.close(now, &mut race, Outcome::Lost);
         info.index = attempt.index();
         info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
         info.started = elapsed.saturating_sub(ran);
@@ -394,7 +392,7 @@ where
             .take()
             .expect("nothing runs, so the primary has ended, and it has not won");
         let losses = std::mem::take(&mut race.losses);
-        let info = self.close(now, race, Outcome::Lost);
+        let info = self.close(now, &mut race, Outcome::Lost);
         let rules = &self.core.parts;
         rules.settings().books.failed();
         tracing::debug!(
@@ -428,7 +426,7 @@ where
     pub(crate) fn close(
         &mut self,
         now: Instant,
-        mut race: Box<Race<S, Req>>,
+        race: &mut Race<S, Req>,
         unfinished: Outcome,
     ) -> WinnerInfo {
         let elapsed = now.saturating_duration_since(*self.started);

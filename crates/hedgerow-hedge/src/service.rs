@@ -100,12 +100,7 @@ where
             None
         };
         let started = Instant::now();
-        ResponseFuture::new(
-            self.core.clone(),
-            copy,
-            started,
-            self.inner.call(request),
-        )
+        ResponseFuture::new(self.core.clone(), copy, started, self.inner.call(request))
     }
 }
 

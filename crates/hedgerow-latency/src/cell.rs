@@ -97,7 +97,9 @@ impl Cell {
             }
             Mark::Censored => half.cut_off(bucket),
         }
-        let before = self.shards[shard % SHARDS].0.fetch_add(1, Ordering::Relaxed);
+        let before = self.shards[shard % SHARDS]
+            .0
+            .fetch_add(1, Ordering::Relaxed);
         if before % TICK != TICK - 1 {
             return None;
         }

@@ -168,8 +168,18 @@ impl Latency {
     /// What the layers call: they have read the clock already. An extra copy does not move the
     /// quantiles.
     #[inline]
-    pub fn record_attempt(&self, now: Instant, attempt: Attempt, elapsed: Duration, answered: bool) {
-        let mark = if answered { Mark::Event } else { Mark::Censored };
+    pub fn record_attempt(
+        &self,
+        now: Instant,
+        attempt: Attempt,
+        elapsed: Duration,
+        answered: bool,
+    ) {
+        let mark = if answered {
+            Mark::Event
+        } else {
+            Mark::Censored
+        };
         if attempt.is_extra() {
             self.inner.add_extra(elapsed, mark);
         } else {
@@ -202,11 +212,7 @@ impl Latency {
 
     /// Adds a snapshot's samples to [`total`](Self::total), not to the window.
     pub fn merge(&self, snapshot: &Snapshot) {
-        self.inner
-            .primaries
-            .retired
-            .lock()
-            .add(snapshot.counts());
+        self.inner.primaries.retired.lock().add(snapshot.counts());
     }
 
     /// Computes the published quantiles now instead of at the next refresh.

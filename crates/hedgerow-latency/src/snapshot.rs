@@ -118,6 +118,10 @@ impl Snapshot {
     /// Cut-off samples have no place there: read the quantiles of a hedged service from
     /// [`quantile`](Self::quantile).
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the bounds are constants that it accepts"
+    )]
     pub fn to_hdr(&self) -> Histogram<u64> {
         let mut hdr = Histogram::new_with_bounds(1, bucket::MAX_US, 3)
             .expect("the bounds are constants that hdrhistogram accepts");

@@ -76,12 +76,24 @@ where
     note("errors pass through", errors(&make).await);
     note("only ready instances are called", readiness(&make).await);
     note("nothing is called before it is ready", blocked(&make).await);
-    note("a failure to get ready reaches the caller", broken(&make).await);
-    note("nothing hangs over a concurrency limit of one", limited(&make).await);
+    note(
+        "a failure to get ready reaches the caller",
+        broken(&make).await,
+    );
+    note(
+        "nothing hangs over a concurrency limit of one",
+        limited(&make).await,
+    );
     note("nothing hangs over a buffer", buffered(&make).await);
-    note("dropping the future drops the inner calls", dropped(&make).await);
+    note(
+        "dropping the future drops the inner calls",
+        dropped(&make).await,
+    );
     note("a dropped call gives its permit back", permits(&make).await);
-    note("a dropped ready service gives its permit back", reserved(&make).await);
+    note(
+        "a dropped ready service gives its permit back",
+        reserved(&make).await,
+    );
     note("a panic harms no other call", panics(&make).await);
     breaches
 }
@@ -119,7 +131,9 @@ fn nothing_in_flight(probe: &Probe) -> Result<(), String> {
 fn no_unready_calls(probe: &Probe) -> Result<(), String> {
     match probe.unready_calls() {
         0 => Ok(()),
-        n => Err(format!("{n} calls to an instance that was not polled ready")),
+        n => Err(format!(
+            "{n} calls to an instance that was not polled ready"
+        )),
     }
 }
 
@@ -169,7 +183,10 @@ where
     }
     let late = first.clone();
     let calls = [
-        first.call(Ping::new(1).after(MOMENT)).map(|_| ()).left_future(),
+        first
+            .call(Ping::new(1).after(MOMENT))
+            .map(|_| ())
+            .left_future(),
         async {
             let _ = send(early, Ping::new(2).after(MOMENT)).await;
             let _ = send(late, Ping::new(3).after(MOMENT)).await;

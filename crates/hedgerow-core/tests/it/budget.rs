@@ -17,8 +17,14 @@ fn it_starts_full_and_is_fed_by_calls() {
     assert!(!budget.try_withdraw(Kind::Hedge));
     budget.deposit();
     assert!(budget.try_withdraw(Kind::Hedge));
-    assert_eq!((budget.granted(Kind::Hedge), budget.denied(Kind::Hedge)), (4, 1));
-    assert_eq!((budget.granted(Kind::Retry), budget.denied(Kind::Retry)), (0, 1));
+    assert_eq!(
+        (budget.granted(Kind::Hedge), budget.denied(Kind::Hedge)),
+        (4, 1)
+    );
+    assert_eq!(
+        (budget.granted(Kind::Retry), budget.denied(Kind::Retry)),
+        (0, 1)
+    );
 }
 
 #[test]
@@ -49,9 +55,10 @@ fn unlimited_must_be_said_and_grants_everything() {
 #[test]
 fn clones_share_one_bucket() {
     let budget = Budget::percent(1.0).depth(1);
-    assert!(budget.clone().try_withdraw(Kind::Hedge));
+    let clone = budget.clone();
+    assert!(clone.try_withdraw(Kind::Hedge));
     assert!(!budget.try_withdraw(Kind::Retry));
-    assert!(budget.shares_with(&budget.clone()));
+    assert!(budget.shares_with(&clone));
     assert!(!budget.shares_with(&Budget::percent(1.0)));
 }
 
@@ -61,9 +68,14 @@ fn bad_values_say_what_to_write() {
         let error = Budget::try_percent(percent).expect_err("out of range");
         assert!(error.to_string().contains("per 100 calls"), "{error}");
     }
-    let error = Budget::percent(1.0).try_depth(u32::MAX).expect_err("out of range");
+    let error = Budget::percent(1.0)
+        .try_depth(u32::MAX)
+        .expect_err("out of range");
     assert_eq!(error, BudgetError::Depth(u32::MAX));
-    assert!(error.to_string().contains("from 0 to 1000000000"), "{error}");
+    assert!(
+        error.to_string().contains("from 0 to 1000000000"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -119,7 +131,10 @@ fn two_threads_draw_no_token_twice() {
                 })
             })
             .collect();
-        threads.into_iter().map(|t| t.join().expect("no panic")).sum()
+        threads
+            .into_iter()
+            .map(|t| t.join().expect("no panic"))
+            .sum()
     });
     assert!(granted <= 20_000 + 100, "{granted}");
     assert!(granted >= 20_000 - 100, "{granted}");

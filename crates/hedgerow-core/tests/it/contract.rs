@@ -53,7 +53,10 @@ async fn a_layer_that_calls_an_unready_clone_is_found() {
     // Over a concurrency limit the un-ready call panics, which is found as well.
     let found = std::panic::AssertUnwindSafe(broken_by(CallsAClone));
     match futures::FutureExt::catch_unwind(found).await {
-        Ok(broken) => assert!(broken.contains(&"only ready instances are called"), "{broken:?}"),
+        Ok(broken) => assert!(
+            broken.contains(&"only ready instances are called"),
+            "{broken:?}"
+        ),
         Err(panic) => drop(panic),
     }
 }
@@ -81,8 +84,14 @@ impl Service<Ping> for Detaches {
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_detaches_its_calls_is_found() {
     let broken = broken_by(Detaches).await;
-    assert!(broken.contains(&"dropping the future drops the inner calls"), "{broken:?}");
-    assert!(broken.contains(&"a dropped call gives its permit back"), "{broken:?}");
+    assert!(
+        broken.contains(&"dropping the future drops the inner calls"),
+        "{broken:?}"
+    );
+    assert!(
+        broken.contains(&"a dropped call gives its permit back"),
+        "{broken:?}"
+    );
 }
 
 /// Says that everything is well.
@@ -107,11 +116,17 @@ impl Service<Ping> for Lies {
 async fn a_layer_that_hides_errors_is_found() {
     let broken = broken_by(|_| Lies).await;
     assert!(broken.contains(&"errors pass through"), "{broken:?}");
-    assert!(broken.contains(&"nothing is called before it is ready"), "{broken:?}");
+    assert!(
+        broken.contains(&"nothing is called before it is ready"),
+        "{broken:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_fails_under_load_is_found() {
     let broken = broken_by(LoadShed::new).await;
-    assert!(broken.contains(&"nothing hangs over a concurrency limit of one"), "{broken:?}");
+    assert!(
+        broken.contains(&"nothing hangs over a concurrency limit of one"),
+        "{broken:?}"
+    );
 }

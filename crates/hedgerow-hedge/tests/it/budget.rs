@@ -64,12 +64,20 @@ async fn a_shared_budget_is_fed_by_its_owner_alone() {
         .clone_requests()
         .share_budget(budget.clone());
     for _ in 0..100 {
-        call(inner.layer(backend.clone())).await.0.expect("an answer");
+        call(inner.layer(backend.clone()))
+            .await
+            .0
+            .expect("an answer");
     }
     assert_eq!(budget.available(), 0);
-    let owner = HedgeLayer::fixed(ms(50)).clone_requests().budget(budget.clone());
+    let owner = HedgeLayer::fixed(ms(50))
+        .clone_requests()
+        .budget(budget.clone());
     for _ in 0..10 {
-        call(owner.layer(backend.clone())).await.0.expect("an answer");
+        call(owner.layer(backend.clone()))
+            .await
+            .0
+            .expect("an answer");
     }
     assert_eq!(budget.available(), 1);
 }
@@ -77,7 +85,10 @@ async fn a_shared_budget_is_fed_by_its_owner_alone() {
 #[tokio::test(start_paused = true)]
 async fn the_default_budgets_are_as_documented() {
     let percentile = format!("{:?}", HedgeLayer::percentile(95).handle().budget());
-    assert!(percentile.contains("percent: 7.5, depth: 50"), "{percentile}");
+    assert!(
+        percentile.contains("percent: 7.5, depth: 50"),
+        "{percentile}"
+    );
     let fixed = format!("{:?}", HedgeLayer::fixed(ms(1)).handle().budget());
     assert!(fixed.contains("percent: 10.0, depth: 50"), "{fixed}");
 }

@@ -17,7 +17,10 @@ use crate::support::{Backend, call, ms};
 async fn the_winner_does_not_wait_for_a_losers_cleanup() {
     struct CleansUp(Arc<Mutex<Vec<Instant>>>);
     impl Drop for CleansUp {
-        #[expect(clippy::disallowed_methods, reason = "a client that cleans up behind the caller's back")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a client that cleans up behind the caller's back"
+        )]
         fn drop(&mut self) {
             let done = self.0.clone();
             tokio::spawn(async move {
@@ -68,7 +71,9 @@ async fn a_dropped_call_gives_permits_and_unspent_budget_back() {
     let budget = Budget::percent(0.0).depth(5);
     let backend = Backend::new(|_| (ms(60_000), Ok("late")));
     let limited = ConcurrencyLimit::new(backend.clone(), 1);
-    let layer = HedgeLayer::fixed(ms(10)).clone_requests().budget(budget.clone());
+    let layer = HedgeLayer::fixed(ms(10))
+        .clone_requests()
+        .budget(budget.clone());
     let service = layer.layer(limited.clone());
     // The hedge is granted, and waits for the one permit that the primary holds.
     assert!(timeout(ms(100), call(service)).await.is_err());
@@ -84,8 +89,14 @@ async fn a_dropped_call_gives_permits_and_unspent_budget_back() {
 async fn a_hedge_that_was_sent_stays_paid() {
     let budget = Budget::percent(0.0).depth(5);
     let backend = Backend::new(|_| (ms(60_000), Ok("late")));
-    let layer = HedgeLayer::fixed(ms(10)).clone_requests().budget(budget.clone());
-    assert!(timeout(ms(100), call(layer.layer(backend.clone()))).await.is_err());
+    let layer = HedgeLayer::fixed(ms(10))
+        .clone_requests()
+        .budget(budget.clone());
+    assert!(
+        timeout(ms(100), call(layer.layer(backend.clone())))
+            .await
+            .is_err()
+    );
     assert_eq!((backend.sent(), budget.available()), (2, 4));
 }
 

@@ -36,8 +36,12 @@ async fn idle_capacity_only_keeps_the_contract() {
 #[tokio::test(start_paused = true)]
 async fn nested_in_itself_it_keeps_the_contract() {
     contract(|inner| {
-        let nested = HedgeLayer::fixed(ms(7)).budget(Budget::unlimited()).layer(inner);
-        HedgeLayer::fixed(ms(10)).budget(Budget::unlimited()).layer(nested)
+        let nested = HedgeLayer::fixed(ms(7))
+            .budget(Budget::unlimited())
+            .layer(inner);
+        HedgeLayer::fixed(ms(10))
+            .budget(Budget::unlimited())
+            .layer(nested)
     })
     .await;
 }

@@ -18,7 +18,9 @@ struct Notes(Arc<Mutex<(Vec<String>, Option<WinnerInfo>)>>);
 impl Recorder<HedgeEvent> for Notes {
     fn record(&self, event: &HedgeEvent) {
         let line = match event {
-            HedgeEvent::Fired { attempt, after } => format!("fired {attempt} {}", after.as_millis()),
+            HedgeEvent::Fired { attempt, after } => {
+                format!("fired {attempt} {}", after.as_millis())
+            }
             HedgeEvent::Denied { attempt, .. } => format!("denied {attempt}"),
             HedgeEvent::NotReady { attempt, .. } => format!("not ready {attempt}"),
             HedgeEvent::AttemptCancelled { attempt, age } => {
@@ -58,11 +60,19 @@ impl Notes {
 #[tokio::test(start_paused = true)]
 async fn a_quiet_call_is_one_event() {
     let notes = Notes::default();
-    let layer = HedgeLayer::fixed(ms(100)).clone_requests().recorder(notes.clone());
-    call(layer.layer(Backend::taking(&[30]))).await.0.expect("an answer");
+    let layer = HedgeLayer::fixed(ms(100))
+        .clone_requests()
+        .recorder(notes.clone());
+    call(layer.layer(Backend::taking(&[30])))
+        .await
+        .0
+        .expect("an answer");
     assert_eq!(notes.lines(), ["won 0"]);
     let info = notes.info();
-    assert_eq!((info.hedged, info.hedge_won, info.delay, info.cost), (false, false, None, 1.0));
+    assert_eq!(
+        (info.hedged, info.hedge_won, info.delay, info.cost),
+        (false, false, None, 1.0)
+    );
     assert_eq!(info.strategy, "fixed");
     assert_eq!(info.attempts.len(), 1);
     assert_eq!(info.attempts[0].outcome, Outcome::Won);
@@ -75,18 +85,34 @@ async fn the_winner_is_described_with_every_attempts_times() {
     let layer = HedgeLayer::schedule([ms(100), ms(200)])
         .clone_requests()
         .recorder(notes.clone());
-    call(layer.layer(Backend::taking(&[1_000, 900, 50]))).await.0.expect("an answer");
+    call(layer.layer(Backend::taking(&[1_000, 900, 50])))
+        .await
+        .0
+        .expect("an answer");
     assert_eq!(
         notes.lines(),
-        ["fired 1 100", "fired 2 200", "cancelled 0 250", "cancelled 1 150", "won 2"]
+        [
+            "fired 1 100",
+            "fired 2 200",
+            "cancelled 0 250",
+            "cancelled 1 150",
+            "won 2"
+        ]
     );
     let info = notes.info();
     assert_eq!((info.index, info.hedged, info.hedge_won), (2, true, true));
-    assert_eq!((info.started, info.elapsed, info.delay), (ms(200), ms(250), Some(ms(100))));
+    assert_eq!(
+        (info.started, info.elapsed, info.delay),
+        (ms(200), ms(250), Some(ms(100)))
+    );
     assert_eq!((info.cost, info.strategy), (3.0, "schedule"));
     assert_eq!(info.primary_latency(), ms(250));
     assert_eq!(info.hedge_latency(), Some(ms(150)));
-    let outcomes: Vec<_> = info.attempts.iter().map(|a| (a.started, a.outcome)).collect();
+    let outcomes: Vec<_> = info
+        .attempts
+        .iter()
+        .map(|a| (a.started, a.outcome))
+        .collect();
     assert_eq!(
         outcomes,
         [
@@ -100,8 +126,13 @@ async fn the_winner_is_described_with_every_attempts_times() {
 #[tokio::test(start_paused = true)]
 async fn a_won_hedge_costs_two() {
     let notes = Notes::default();
-    let layer = HedgeLayer::fixed(ms(10)).clone_requests().recorder(notes.clone());
-    call(layer.layer(Backend::taking(&[1_000, 5]))).await.0.expect("an answer");
+    let layer = HedgeLayer::fixed(ms(10))
+        .clone_requests()
+        .recorder(notes.clone());
+    call(layer.layer(Backend::taking(&[1_000, 5])))
+        .await
+        .0
+        .expect("an answer");
     assert_eq!(notes.info().cost, 2.0);
 }
 
@@ -118,9 +149,15 @@ async fn when_all_lose_the_others_errors_go_to_the_recorder_in_one_event() {
         .accept(hedgerow_core::accept_if(|_: &&str| false))
         .recorder(notes.clone());
     assert_eq!(call(layer.layer(backend)).await.0, Err("zero"));
-    assert_eq!(notes.lines(), ["fired 1 20", "fired 2 40", "all lost one,two"]);
+    assert_eq!(
+        notes.lines(),
+        ["fired 1 20", "fired 2 40", "all lost one,two"]
+    );
     let outcomes: Vec<_> = notes.info().attempts.iter().map(|a| a.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Failed, Outcome::Failed, Outcome::Refused]);
+    assert_eq!(
+        outcomes,
+        [Outcome::Failed, Outcome::Failed, Outcome::Refused]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +177,11 @@ async fn every_call_ends_in_exactly_one_terminal_event() {
             k => answers(attempt, (n * k) % 40),
         });
         // Some leave early.
-        let _ = timeout(ms(if n % 3 == 0 { 15 } else { 1_000 }), call(layer.layer(backend))).await;
+        let _ = timeout(
+            ms(if n % 3 == 0 { 15 } else { 1_000 }),
+            call(layer.layer(backend)),
+        )
+        .await;
     }
     assert_eq!(*endings.lock(), 200);
     assert_eq!(layer.handle().stats().requests, 200);
@@ -162,12 +203,26 @@ async fn a_panicking_recorder_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_is_told_with_the_ages_of_its_attempts() {
     let notes = Notes::default();
-    let layer = HedgeLayer::fixed(ms(10)).clone_requests().recorder(notes.clone());
+    let layer = HedgeLayer::fixed(ms(10))
+        .clone_requests()
+        .recorder(notes.clone());
     let held = call(layer.layer(Backend::taking(&[1_000])));
     assert!(timeout(ms(30), held).await.is_err());
-    assert_eq!(notes.lines(), ["fired 1 10", "cancelled 0 30", "cancelled 1 20", "cancelled"]);
+    assert_eq!(
+        notes.lines(),
+        [
+            "fired 1 10",
+            "cancelled 0 30",
+            "cancelled 1 20",
+            "cancelled"
+        ]
+    );
     let info = notes.info();
-    assert!(info.attempts.iter().all(|a| a.outcome == Outcome::Cancelled));
+    assert!(
+        info.attempts
+            .iter()
+            .all(|a| a.outcome == Outcome::Cancelled)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,6 +232,9 @@ async fn a_denied_hedge_is_told() {
         .clone_requests()
         .budget(Budget::percent(0.0).depth(0))
         .recorder(notes.clone());
-    call(layer.layer(Backend::taking(&[50]))).await.0.expect("an answer");
+    call(layer.layer(Backend::taking(&[50])))
+        .await
+        .0
+        .expect("an answer");
     assert_eq!(notes.lines(), ["denied 1", "won 0"]);
 }

@@ -64,20 +64,29 @@ async fn a_post_is_never_sent_twice() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_post_is_not_followed_up() {
     let seen = Seen::default();
-    let service = HedgeLayer::fixed(ms(10)).http().layer(client(&seen, 503, 1));
-    let response = service.oneshot(request(Method::POST)).await.expect("infallible");
+    let service = HedgeLayer::fixed(ms(10))
+        .http()
+        .layer(client(&seen, 503, 1));
+    let response = service
+        .oneshot(request(Method::POST))
+        .await
+        .expect("infallible");
     assert_eq!((response.status().as_u16(), seen.lock().len()), (503, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_post_that_says_it_may_is_hedged() {
     let mut keyed = request(Method::POST);
-    keyed.headers_mut().insert("idempotency-key", "1".parse().expect("a value"));
+    keyed
+        .headers_mut()
+        .insert("idempotency-key", "1".parse().expect("a value"));
     let mut marked = request(Method::POST);
     marked.extensions_mut().insert(Idempotent);
     for request in [keyed, marked] {
         let seen = Seen::default();
-        let service = HedgeLayer::fixed(ms(10)).http().layer(client(&seen, 200, 500));
+        let service = HedgeLayer::fixed(ms(10))
+            .http()
+            .layer(client(&seen, 200, 500));
         let response = service.oneshot(request).await.expect("infallible");
         assert_eq!((*response.body(), seen.lock().len()), ("hedge", 2));
     }
@@ -89,8 +98,13 @@ async fn a_5xx_and_a_429_lose_and_everything_else_wins() {
     for (status, want) in [(500, 2), (503, 2), (429, 2), (404, 1), (301, 1), (200, 1)] {
         let seen = Seen::default();
         // Long before the hedge is due: only a lost primary sends it.
-        let service = HedgeLayer::fixed(ms(9_000)).http().layer(client(&seen, status, 5));
-        let response = service.oneshot(request(Method::GET)).await.expect("infallible");
+        let service = HedgeLayer::fixed(ms(9_000))
+            .http()
+            .layer(client(&seen, status, 5));
+        let response = service
+            .oneshot(request(Method::GET))
+            .await
+            .expect("infallible");
         assert_eq!(seen.lock().len(), want, "{status}");
         assert_eq!(*response.body() == "hedge", want == 2, "{status}");
     }
@@ -98,15 +112,26 @@ async fn a_5xx_and_a_429_lose_and_everything_else_wins() {
 
 #[tokio::test(start_paused = true)]
 async fn only_extra_copies_carry_the_attempt_and_only_when_asked_a_header() {
-    for (http, header) in [(Http::new(), None), (Http::new().attempt_header(), Some("1"))] {
+    for (http, header) in [
+        (Http::new(), None),
+        (Http::new().attempt_header(), Some("1")),
+    ] {
         let seen = Seen::default();
-        let service = HedgeLayer::fixed(ms(10)).http_with(http).layer(client(&seen, 200, 500));
-        service.oneshot(request(Method::GET)).await.expect("infallible");
+        let service = HedgeLayer::fixed(ms(10))
+            .http_with(http)
+            .layer(client(&seen, 200, 500));
+        service
+            .oneshot(request(Method::GET))
+            .await
+            .expect("infallible");
         let seen = seen.lock();
         assert!(seen[0].extensions().get::<Attempt>().is_none());
         assert!(seen[0].headers().is_empty());
         assert_eq!(seen[1].extensions().get(), Some(&Attempt::new(1)));
-        let sent = seen[1].headers().get("hedge-attempt").map(|v| v.to_str().expect("text"));
+        let sent = seen[1]
+            .headers()
+            .get("hedge-attempt")
+            .map(|v| v.to_str().expect("text"));
         assert_eq!(sent, header);
         assert_eq!(seen[1].body(), &"body");
     }
@@ -115,18 +140,32 @@ async fn only_extra_copies_carry_the_attempt_and_only_when_asked_a_header() {
 #[tokio::test(start_paused = true)]
 async fn a_hedged_answer_carries_the_winner() {
     let seen = Seen::default();
-    let service = HedgeLayer::fixed(ms(10)).http().layer(client(&seen, 200, 500));
-    let response = service.clone().oneshot(request(Method::GET)).await.expect("infallible");
+    let service = HedgeLayer::fixed(ms(10))
+        .http()
+        .layer(client(&seen, 200, 500));
+    let response = service
+        .clone()
+        .oneshot(request(Method::GET))
+        .await
+        .expect("infallible");
     let info: &WinnerInfo = response.extensions().get().expect("it was hedged");
     assert_eq!((info.index, info.hedge_won, info.cost), (1, true, 2.0));
 
-    let quick = HedgeLayer::fixed(ms(900)).http().layer(client(&seen, 200, 1));
-    let response = quick.oneshot(request(Method::GET)).await.expect("infallible");
+    let quick = HedgeLayer::fixed(ms(900))
+        .http()
+        .layer(client(&seen, 200, 1));
+    let response = quick
+        .oneshot(request(Method::GET))
+        .await
+        .expect("infallible");
     assert!(response.extensions().get::<WinnerInfo>().is_none());
 
     let told = HedgeLayer::fixed(ms(900)).http_with(Http::new().always_inform());
     let service = told.layer(client(&seen, 200, 1));
-    let response = service.oneshot(request(Method::GET)).await.expect("infallible");
+    let response = service
+        .oneshot(request(Method::GET))
+        .await
+        .expect("infallible");
     let info: &WinnerInfo = response.extensions().get().expect("it was asked for");
     assert_eq!((info.index, info.hedged, info.cost), (0, false, 1.0));
 }
@@ -153,7 +192,11 @@ async fn no_two_attempts_go_to_one_endpoint_while_another_is_free() {
             .http()
             .edit(elsewhere)
             .budget(Budget::unlimited());
-        layer.layer(router).oneshot(Request::new(first)).await.expect("infallible");
+        layer
+            .layer(router)
+            .oneshot(Request::new(first))
+            .await
+            .expect("infallible");
         let mut endpoints = seen.lock().clone();
         assert_eq!(endpoints[0], first);
         endpoints.sort_unstable();
@@ -168,7 +211,10 @@ async fn a_copy_whose_edit_panics_is_not_sent_and_not_paid() {
         .http()
         .edit(|_: &mut Request<&'static str>, _: Attempt| panic!("on purpose"));
     let service = layer.layer(client(&seen, 200, 500));
-    let response = service.oneshot(request(Method::GET)).await.expect("infallible");
+    let response = service
+        .oneshot(request(Method::GET))
+        .await
+        .expect("infallible");
     assert_eq!((*response.body(), seen.lock().len()), ("primary", 1));
     assert_eq!(layer.handle().budget().available(), 50);
 }

@@ -15,7 +15,10 @@ use crate::support::{Backend, call, ms};
 async fn a_fixed_delay_defaults_to_100_ms() {
     let backend = Backend::taking(&[1_000, 1]);
     let layer = HedgeLayer::new(Fixed::default()).clone_requests();
-    call(layer.layer(backend.clone())).await.0.expect("an answer");
+    call(layer.layer(backend.clone()))
+        .await
+        .0
+        .expect("an answer");
     assert!(backend.times()[1] >= ms(100) && backend.times()[1] <= ms(101));
 }
 
@@ -78,7 +81,15 @@ async fn a_policy_is_asked_when_its_turn_comes_and_told_how_each_attempt_ended()
         .told
         .lock()
         .iter()
-        .map(|s| (s.attempt.index(), s.elapsed, s.outcome, s.censored(), s.won()))
+        .map(|s| {
+            (
+                s.attempt.index(),
+                s.elapsed,
+                s.outcome,
+                s.censored(),
+                s.won(),
+            )
+        })
         .collect();
     assert_eq!(
         told,

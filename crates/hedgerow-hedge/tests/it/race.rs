@@ -125,7 +125,10 @@ async fn never_more_than_the_maximum_of_hedges() {
             .clone_requests()
             .max_hedges(most)
             .budget(Budget::unlimited());
-        call(layer.layer(backend.clone())).await.0.expect("an answer");
+        call(layer.layer(backend.clone()))
+            .await
+            .0
+            .expect("an answer");
         assert_eq!(backend.sent(), most + 1);
     }
 }

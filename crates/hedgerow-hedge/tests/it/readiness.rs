@@ -110,6 +110,10 @@ async fn many_calls_over_few_permits_all_end() {
     let service = layer.layer(ConcurrencyLimit::new(backend.clone(), 2));
     let calls = (0..50).map(|_| call(service.clone()));
     let all = timeout(ms(100_000), futures::future::join_all(calls)).await;
-    assert!(all.expect("nothing hangs").iter().all(|(result, _)| result.is_ok()));
+    assert!(
+        all.expect("nothing hangs")
+            .iter()
+            .all(|(result, _)| result.is_ok())
+    );
     assert_eq!(backend.alive(), 0);
 }

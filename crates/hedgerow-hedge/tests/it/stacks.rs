@@ -29,7 +29,12 @@ fn slow_once() -> Backend {
 #[tokio::test(start_paused = true)]
 async fn around_a_service_fn() {
     let client = tower::service_fn(async |_: u64| {
-        sleep(ms(if Attempt::current().is_extra() { 5 } else { 1_000 })).await;
+        sleep(ms(if Attempt::current().is_extra() {
+            5
+        } else {
+            1_000
+        }))
+        .await;
         Ok::<_, Infallible>("done")
     });
     let service = ServiceBuilder::new()
@@ -44,13 +49,19 @@ async fn around_a_service_fn() {
 async fn around_a_boxed_service() {
     let backend = slow_once();
     let boxed = BoxCloneSyncService::new(backend.clone());
-    hedges(HedgeLayer::fixed(ms(20)).clone_requests().layer(boxed), &backend).await;
+    hedges(
+        HedgeLayer::fixed(ms(20)).clone_requests().layer(boxed),
+        &backend,
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn inside_a_boxed_service() {
     let backend = slow_once();
-    let hedged = HedgeLayer::fixed(ms(20)).clone_requests().layer(backend.clone());
+    let hedged = HedgeLayer::fixed(ms(20))
+        .clone_requests()
+        .layer(backend.clone());
     hedges(BoxCloneSyncService::new(hedged), &backend).await;
 }
 
@@ -152,6 +163,8 @@ async fn a_service_that_is_not_send_is_hedged_too() {
         }
     });
     let service = HedgeLayer::fixed(ms(20)).clone_requests().layer(client);
-    tower::ServiceExt::oneshot(service, Rc::new(1)).await.expect("an answer");
+    tower::ServiceExt::oneshot(service, Rc::new(1))
+        .await
+        .expect("an answer");
     assert_eq!(count.get(), 2);
 }

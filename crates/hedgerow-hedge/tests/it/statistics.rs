@@ -20,7 +20,9 @@ const SEED: u64 = 20_130_201;
 type Law = fn(&mut StdRng) -> f64;
 
 fn lognormal(rng: &mut StdRng) -> f64 {
-    LogNormal::new(20f64.ln(), 0.8).expect("a valid law").sample(rng)
+    LogNormal::new(20f64.ln(), 0.8)
+        .expect("a valid law")
+        .sample(rng)
 }
 
 fn exponential(rng: &mut StdRng) -> f64 {
@@ -57,7 +59,13 @@ fn client(
     let world = world.clone();
     tower::service_fn(move |_: u64| {
         let mut world = world.lock();
-        let World { rng, law, scale, failing, extras } = &mut *world;
+        let World {
+            rng,
+            law,
+            scale,
+            failing,
+            extras,
+        } = &mut *world;
         *extras += u64::from(Attempt::current().is_extra());
         let fails = rng.random_bool(*failing);
         let took = Duration::from_secs_f64(law(rng) * *scale * 0.1);
@@ -108,13 +116,19 @@ async fn one<S: Service<u64> + Clone>(service: &S, world: &Mutex<World>) -> u64 
 async fn rate_is_as_asked(p: f64, low: f64, high: f64) {
     for (name, law) in LAWS {
         let world = world(law);
-        let layer = HedgeLayer::percentile(p).initial(ms(10_000)).clone_requests();
+        let layer = HedgeLayer::percentile(p)
+            .initial(ms(10_000))
+            .clone_requests();
         let service = layer.layer(client(&world));
         let mut windows = Windows::default();
         let mut counted = 0;
         for n in 1..=100_000u32 {
             // A burst of fast failures: 1 ms of the law, 10 % of 5,000 calls.
-            world.lock().failing = if (50_001..=55_000).contains(&n) { 0.1 } else { 0.0 };
+            world.lock().failing = if (50_001..=55_000).contains(&n) {
+                0.1
+            } else {
+                0.0
+            };
             let extras = one(&service, &world).await;
             windows.call(extras, 0.015 * (100.0 - p));
             if n > 20_000 {
@@ -123,7 +137,10 @@ async fn rate_is_as_asked(p: f64, low: f64, high: f64) {
         }
         let rate = counted as f64 / 80_000.0 * 100.0;
         println!("percentile({p}) on {name}: {rate:.2} % extra, seed {SEED}");
-        assert!(rate >= low && rate <= high, "percentile({p}) on {name}: {rate:.2} %");
+        assert!(
+            rate >= low && rate <= high,
+            "percentile({p}) on {name}: {rate:.2} %"
+        );
         assert!(windows.worst <= 50.0 + 1e-6, "{name}: {}", windows.worst);
     }
 }
@@ -146,7 +163,9 @@ async fn percentile_99_hedges_0_8_to_1_2_percent_on_three_laws_through_a_burst_o
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_fast_failures_does_not_move_the_percentile() {
     let world = world(lognormal);
-    let layer = HedgeLayer::percentile(95).initial(ms(10_000)).clone_requests();
+    let layer = HedgeLayer::percentile(95)
+        .initial(ms(10_000))
+        .clone_requests();
     let service = layer.layer(client(&world));
     for _ in 0..4_000 {
         one(&service, &world).await;
@@ -166,12 +185,18 @@ async fn a_burst_of_fast_failures_does_not_move_the_percentile() {
 async fn a_brownout_never_exceeds_the_budget_and_is_learnt() {
     for (name, law) in LAWS {
         let world = world(law);
-        let layer = HedgeLayer::percentile(95).initial(ms(10_000)).clone_requests();
+        let layer = HedgeLayer::percentile(95)
+            .initial(ms(10_000))
+            .clone_requests();
         let service = layer.layer(client(&world));
         let mut windows = Windows::default();
         let (mut late, mut brown) = (0, 0);
         for n in 1..=30_000u32 {
-            world.lock().scale = if (5_001..=20_000).contains(&n) { 10.0 } else { 1.0 };
+            world.lock().scale = if (5_001..=20_000).contains(&n) {
+                10.0
+            } else {
+                1.0
+            };
             let extras = one(&service, &world).await;
             windows.call(extras, 0.075);
             match n {
@@ -182,14 +207,19 @@ async fn a_brownout_never_exceeds_the_budget_and_is_learnt() {
         }
         println!("brownout on {name}: {brown} extras of 15000, then {late} of 5000");
         assert!(windows.worst <= 50.0 + 1e-6, "{name}: {}", windows.worst);
-        assert!((200..=300).contains(&late), "{name}: back to 5 % afterwards: {late} of 5000");
+        assert!(
+            (200..=300).contains(&late),
+            "{name}: back to 5 % afterwards: {late} of 5000"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_an_idle_hour_it_hedges_where_it_did_before() {
     let world = world(lognormal);
-    let layer = HedgeLayer::percentile(95).initial(ms(10_000)).clone_requests();
+    let layer = HedgeLayer::percentile(95)
+        .initial(ms(10_000))
+        .clone_requests();
     let service = layer.layer(client(&world));
     for _ in 0..5_000 {
         one(&service, &world).await;
@@ -204,7 +234,10 @@ async fn after_an_idle_hour_it_hedges_where_it_did_before() {
     assert!(extras <= 80, "{extras} of 1000");
     let after = layer.handle().latency().quantile(0.95).expect("samples");
     let before = before.expect("samples");
-    assert!(after > before / 2 && after < before * 2, "{before:?} -> {after:?}");
+    assert!(
+        after > before / 2 && after < before * 2,
+        "{before:?} -> {after:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +275,11 @@ async fn it_learns_only_once_enough_samples_are_there() {
             }
             call(service.clone()).await.0.expect("an answer");
         }
-        assert!(delay_now() < ms(12), "percentile({p}) after {}", needed + 64);
+        assert!(
+            delay_now() < ms(12),
+            "percentile({p}) after {}",
+            needed + 64
+        );
     }
 }
 
@@ -258,14 +295,19 @@ async fn a_service_faster_than_the_timer_is_not_hedged_at_once() {
     for _ in 0..1_000 {
         call(service.clone()).await.0.expect("an answer");
     }
-    assert_eq!(layer.handle().latency().quantile(0.95), Some(Duration::ZERO));
+    assert_eq!(
+        layer.handle().latency().quantile(0.95),
+        Some(Duration::ZERO)
+    );
     assert_eq!(layer.handle().stats().fired, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn learnt_delays_stay_inside_the_clamp() {
     let backend = Backend::taking(&[10]);
-    let layer = HedgeLayer::percentile(95).clamp(ms(40), ms(80)).clone_requests();
+    let layer = HedgeLayer::percentile(95)
+        .clamp(ms(40), ms(80))
+        .clone_requests();
     let service = layer.layer(backend.clone());
     for _ in 0..300 {
         call(service.clone()).await.0.expect("an answer");

@@ -19,9 +19,15 @@ async fn all_hedges_won_is_an_overhead_of_100_percent() {
         call(service.clone()).await.0.expect("an answer");
     }
     let stats = layer.handle().stats();
-    assert_eq!((stats.requests, stats.hedged, stats.hedge_wins), (50, 50, 50));
+    assert_eq!(
+        (stats.requests, stats.hedged, stats.hedge_wins),
+        (50, 50, 50)
+    );
     assert_eq!((stats.hedge_rate, stats.hedge_win_rate), (1.0, 1.0));
-    assert_eq!((stats.average_cost, stats.cost_overhead_percent), (2.0, 100.0));
+    assert_eq!(
+        (stats.average_cost, stats.cost_overhead_percent),
+        (2.0, 100.0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,7 +38,11 @@ async fn percentiles_are_those_of_calls_not_of_attempts() {
     let fast = layer.layer(Backend::taking(&[20]));
     let slow = layer.layer(Backend::taking(&[5_000, 50]));
     for n in 0..1_000 {
-        let service = if n % 10 == 0 { slow.clone() } else { fast.clone() };
+        let service = if n % 10 == 0 {
+            slow.clone()
+        } else {
+            fast.clone()
+        };
         call(service).await.0.expect("an answer");
     }
     let stats = layer.handle().stats();
@@ -88,7 +98,9 @@ async fn failed_and_cancelled_calls_are_counted_and_are_no_latencies() {
 #[tokio::test(start_paused = true)]
 async fn with_a_shared_handle_the_layer_beneath_records_and_the_hedge_only_reads() {
     let latency = Latency::new();
-    let layer = HedgeLayer::fixed(ms(10)).clone_requests().latency(latency.clone());
+    let layer = HedgeLayer::fixed(ms(10))
+        .clone_requests()
+        .latency(latency.clone());
     let backend = Backend::taking(&[100, 5]);
     let service = ServiceBuilder::new()
         .layer(layer.clone())
@@ -107,7 +119,10 @@ async fn with_a_shared_handle_the_layer_beneath_records_and_the_hedge_only_reads
 #[tokio::test(start_paused = true)]
 async fn all_services_of_one_layer_value_share_its_state() {
     let layer = HedgeLayer::fixed(ms(10)).clone_requests();
-    let (one, two) = (layer.layer(Backend::taking(&[1])), layer.clone().layer(Backend::taking(&[1])));
+    let (one, two) = (
+        layer.layer(Backend::taking(&[1])),
+        layer.clone().layer(Backend::taking(&[1])),
+    );
     call(one.clone()).await.0.expect("an answer");
     call(two).await.0.expect("an answer");
     call(one).await.0.expect("an answer");

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
 
 /// What an attempt does: how long it takes, and how it ends.
-pub(crate) type Script = dyn Fn(Attempt) -> (Duration, Result<&'static str, &'static str>) + Send + Sync;
+pub(crate) type Script =
+    dyn Fn(Attempt) -> (Duration, Result<&'static str, &'static str>) + Send + Sync;
 
 /// A service that plays a script by the attempt's index and keeps a log.
 #[derive(Clone)]
@@ -32,8 +33,18 @@ pub(crate) const fn ms(ms: u64) -> Duration {
 }
 
 /// An attempt that answers `"primary"` or `"hedge"` after so many milliseconds.
-pub(crate) fn answers(attempt: Attempt, after: u64) -> (Duration, Result<&'static str, &'static str>) {
-    (ms(after), Ok(if attempt.is_extra() { "hedge" } else { "primary" }))
+pub(crate) fn answers(
+    attempt: Attempt,
+    after: u64,
+) -> (Duration, Result<&'static str, &'static str>) {
+    (
+        ms(after),
+        Ok(if attempt.is_extra() {
+            "hedge"
+        } else {
+            "primary"
+        }),
+    )
 }
 
 impl Backend {

@@ -11,15 +11,27 @@ fn says(error: &BuildError, words: &str) {
 
 #[test]
 fn a_fraction_for_a_percentile_is_refused_with_what_was_meant() {
-    says(&HedgeLayer::try_percentile(0.95).unwrap_err(), "did you mean 95?");
-    says(&HedgeLayer::try_percentile(0.07).unwrap_err(), "did you mean 7?");
-    says(&HedgeLayer::try_percentile(0.999).unwrap_err(), "did you mean 99.9?");
+    says(
+        &HedgeLayer::try_percentile(0.95).unwrap_err(),
+        "did you mean 95?",
+    );
+    says(
+        &HedgeLayer::try_percentile(0.07).unwrap_err(),
+        "did you mean 7?",
+    );
+    says(
+        &HedgeLayer::try_percentile(0.999).unwrap_err(),
+        "did you mean 99.9?",
+    );
 }
 
 #[test]
 fn percentiles_out_of_range_are_refused() {
     for p in [100.0, 101.0, 0.0, -5.0, f64::NAN, f64::INFINITY] {
-        says(&HedgeLayer::try_percentile(p).unwrap_err(), "from 1 to below 100");
+        says(
+            &HedgeLayer::try_percentile(p).unwrap_err(),
+            "from 1 to below 100",
+        );
     }
     for p in [1.0, 50.0, 95.0, 99.99, 99.999_9] {
         assert!(HedgeLayer::try_percentile(p).is_ok(), "{p}");
@@ -55,13 +67,19 @@ fn zero_hedges_panic_with_the_reason() {
 #[test]
 fn zero_and_too_many_copies_are_refused() {
     for n in [0, 66] {
-        says(&HedgeLayer::try_parallel(n).unwrap_err(), "write 1 (no hedge) to 65");
+        says(
+            &HedgeLayer::try_parallel(n).unwrap_err(),
+            "write 1 (no hedge) to 65",
+        );
     }
 }
 
 #[test]
 fn bad_schedules_are_refused() {
-    says(&HedgeLayer::try_schedule([]).unwrap_err(), "one delay per extra attempt");
+    says(
+        &HedgeLayer::try_schedule([]).unwrap_err(),
+        "one delay per extra attempt",
+    );
     let error = HedgeLayer::try_schedule([ms(20), ms(10)]).unwrap_err();
     says(&error, "goes back from 20ms to 10ms");
     let many = HedgeLayer::try_schedule((0..65).map(ms)).unwrap_err();
@@ -71,7 +89,9 @@ fn bad_schedules_are_refused() {
 
 #[test]
 fn an_empty_clamp_and_an_empty_window_are_refused() {
-    let error = HedgeLayer::percentile(95).try_clamp(ms(20), ms(10)).unwrap_err();
+    let error = HedgeLayer::percentile(95)
+        .try_clamp(ms(20), ms(10))
+        .unwrap_err();
     says(&error, "write the smaller delay first");
     let error = HedgeLayer::percentile(95).try_window(0).unwrap_err();
     says(&error, "a latency window of 0 samples is out of range");

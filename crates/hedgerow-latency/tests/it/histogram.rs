@@ -93,7 +93,12 @@ fn there_is_no_dead_first_period_and_the_window_forgets_in_halves() {
 
 #[test]
 fn windows_are_sized_for_their_quantile() {
-    for (q, want) in [(0.5, 1_000), (0.95, 1_000), (0.99, 2_000), (0.999_9, 200_000)] {
+    for (q, want) in [
+        (0.5, 1_000),
+        (0.95, 1_000),
+        (0.99, 2_000),
+        (0.999_9, 200_000),
+    ] {
         let size = Latency::for_quantile(q).window_size();
         assert!(size >= want && size <= want + 1, "{q}: {size}");
     }
@@ -140,8 +145,16 @@ fn snapshots_merge_and_subtract() {
     two.record_censored(Duration::from_millis(3));
     let mut both = one.total();
     both.merge(&two.total());
-    assert_eq!((both.answered(), both.censored(), both.count()), (1_000, 1, 1_001));
-    assert!(relative(both.quantile(0.5).expect("samples"), Duration::from_millis(500)) < 0.011);
+    assert_eq!(
+        (both.answered(), both.censored(), both.count()),
+        (1_000, 1, 1_001)
+    );
+    assert!(
+        relative(
+            both.quantile(0.5).expect("samples"),
+            Duration::from_millis(500)
+        ) < 0.011
+    );
     assert_eq!(both.since(&two.total()), one.total());
     one.merge(&two.total());
     assert_eq!(one.total(), both);
@@ -168,7 +181,10 @@ fn a_snapshot_becomes_an_hdr_histogram() {
 #[test]
 fn an_empty_snapshot_knows_nothing() {
     let empty = Snapshot::empty();
-    assert_eq!((empty.min(), empty.max(), empty.mean(), empty.quantile(0.5)), (None, None, None, None));
+    assert_eq!(
+        (empty.min(), empty.max(), empty.mean(), empty.quantile(0.5)),
+        (None, None, None, None)
+    );
 }
 
 #[test]
@@ -219,7 +235,10 @@ fn two_threads_lose_no_sample_and_readers_see_no_torn_total() {
 fn bad_windows_say_what_to_write() {
     for half in [0, (1 << 31) + 1, u64::MAX] {
         let error = Latency::try_with_window(half).expect_err("out of range");
-        assert!(error.to_string().contains("from 1 to 2147483648"), "{error}");
+        assert!(
+            error.to_string().contains("from 1 to 2147483648"),
+            "{error}"
+        );
     }
 }
 

@@ -39,7 +39,10 @@ async fn a_failed_attempt_is_left_out() {
     let latency = Latency::new();
     let service = LatencyLayer::new(latency.clone()).layer(Probe::new());
     for _ in 0..100 {
-        let failed = service.clone().oneshot(Ping::new(1).failing_after(ms(1))).await;
+        let failed = service
+            .clone()
+            .oneshot(Ping::new(1).failing_after(ms(1)))
+            .await;
         assert!(failed.is_err());
     }
     assert_eq!(latency.total().count(), 0);
@@ -68,9 +71,14 @@ async fn a_timed_out_attempt_is_cut_off_at_its_age() {
     }
     let latency = Latency::new();
     let inner = tower::timeout::Timeout::new(Probe::new(), ms(30));
-    let service = LatencyLayer::new(latency.clone()).classify(classify).layer(inner);
+    let service = LatencyLayer::new(latency.clone())
+        .classify(classify)
+        .layer(inner);
     assert!(service.oneshot(Ping::new(1).never()).await.is_err());
-    assert_eq!((latency.total().answered(), latency.total().censored()), (0, 1));
+    assert_eq!(
+        (latency.total().answered(), latency.total().censored()),
+        (0, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +88,10 @@ async fn extra_copies_are_kept_apart_from_primaries() {
     service.ready().await.expect("ready");
     let extra = Attempt::new(1).scope(|| service.call(Ping::new(1).after(ms(5))));
     extra.await.expect("an answer");
-    service.oneshot(Ping::new(2).after(ms(10))).await.expect("an answer");
+    service
+        .oneshot(Ping::new(2).after(ms(10)))
+        .await
+        .expect("an answer");
     assert_eq!(latency.total().count(), 1);
     assert_eq!(latency.extras().count(), 1);
     let got = latency.quantile(0.5);

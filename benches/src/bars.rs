@@ -1,0 +1,158 @@
+//! How much a hedge that does not fire may cost.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::case::Subject;
+use crate::recording::Book;
+use crate::report::{Cost, RecordingRow, Row};
+
+const READY_INSTRUCTIONS: f64 = 320.0;
+const PENDING_ONCE_INSTRUCTIONS: f64 = 1_150.0;
+const FUTURE_BYTES: f64 = 240.0;
+/// 5 ns where the locked histogram took 11.
+const ALONE_RATIO: f64 = 5.0 / 11.0;
+/// 12 ns where the locked histogram took 88.
+const TWO_THREADS_RATIO: f64 = 12.0 / 88.0;
+
+/// One bar, and what was measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) of: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) at_most: f64,
+    /// Missing if it could not be measured.
+    pub(crate) measured: Option<f64>,
+    pub(crate) met: bool,
+    /// Whether `--check` fails on it. Times are never gated.
+    pub(crate) gated: bool,
+}
+
+impl Verdict {
+    fn gated(of: &'static str, what: &'static str, at_most: f64, measured: Option<f64>) -> Self {
+        Self {
+            of,
+            what,
+            at_most,
+            measured,
+            met: measured.is_some_and(|measured| measured <= at_most),
+            gated: true,
+        }
+    }
+
+    fn told(of: &'static str, what: &'static str, at_most: f64, measured: f64) -> Self {
+        Self {
+            gated: false,
+            ..Self::gated(of, what, at_most, Some(measured))
+        }
+    }
+}
+
+/// Judges the layers of this workspace.
+pub(crate) fn judge(rows: &[Row], recording: &[RecordingRow]) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for row in rows {
+        if !Subject::OURS.contains(&row.subject) {
+            continue;
+        }
+        let instructions = |cost: Option<Cost>| cost.and_then(|cost| cost.instructions);
+        let allocations = |cost: Option<Cost>| cost.map(|cost| cost.allocations);
+        let size = Some(row.future_bytes as f64);
+        verdicts.extend([
+            Verdict::gated(
+                row.name,
+                "instructions, ready at once",
+                READY_INSTRUCTIONS,
+                instructions(row.ready),
+            ),
+            Verdict::gated(
+                row.name,
+                "instructions, pending once",
+                PENDING_ONCE_INSTRUCTIONS,
+                instructions(row.pending_once),
+            ),
+            Verdict::gated(
+                row.name,
+                "allocations, ready at once",
+                0.0,
+                allocations(row.ready),
+            ),
+            Verdict::gated(
+                row.name,
+                "allocations, pending once",
+                0.0,
+                allocations(row.pending_once),
+            ),
+            Verdict::gated(row.name, "bytes of the future", FUTURE_BYTES, size),
+        ]);
+    }
+    let ours = |row: &&RecordingRow| row.name == Book::Latency.title();
+    if let Some(row) = recording.iter().find(ours) {
+        verdicts.extend([
+            Verdict::told(
+                row.name,
+                "ratio to the mutex, alone",
+                ALONE_RATIO,
+                row.alone_ratio,
+            ),
+            Verdict::told(
+                row.name,
+                "ratio to the mutex, two threads",
+                TWO_THREADS_RATIO,
+                row.two_threads_ratio,
+            ),
+        ]);
+    }
+    verdicts
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            of, what, at_most, ..
+        } = self;
+        let word = if self.met { "met" } else { "missed" };
+        let digits = if *at_most < 1.0 { 3 } else { 0 };
+        write!(f, "{word}: {of}: {what}: ")?;
+        match self.measured {
+            Some(measured) => write!(f, "{measured:.digits$}, at most {at_most:.digits$}"),
+            None => write!(f, "not measured, at most {at_most:.digits$}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_met_up_to_and_with_its_value() {
+        assert!(Verdict::gated("a", "bytes", 240.0, Some(240.0)).met);
+        assert!(!Verdict::gated("a", "bytes", 240.0, Some(240.1)).met);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_missed() {
+        let verdict = Verdict::gated("a", "instructions", 320.0, None);
+        assert!(!verdict.met);
+        assert_eq!(
+            verdict.to_string(),
+            "missed: a: instructions: not measured, at most 320"
+        );
+    }
+
+    #[test]
+    fn a_fraction_beyond_zero_allocations_is_seen() {
+        let verdict = Verdict::gated("a", "allocations", 0.0, Some(0.001));
+        assert_eq!(
+            verdict.to_string(),
+            "missed: a: allocations: 0.001, at most 0.000"
+        );
+    }
+
+    #[test]
+    fn times_are_told_but_not_gated() {
+        assert!(!Verdict::told("a", "ratio", 0.5, 0.9).gated);
+    }
+}

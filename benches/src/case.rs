@@ -1,0 +1,208 @@
+//! What is measured: a layer or a floor, around a service of a certain pace.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hedgerow::HedgeLayer;
+use tower::hedge::Hedge;
+use tower::{Layer, Service};
+
+use crate::floor::{Clocked, Timed};
+use crate::inner::{Echo, Request};
+
+/// The delay of the fixed hedges and of the timer floor: none of them ever fires.
+const DELAY: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(10);
+/// The latencies that tower's hedge has seen before: one of each millisecond up to this. Looking up
+/// a quantile costs it more the higher it lies.
+const SEEN_MS: u64 = 100;
+/// How long tower's hedge looks back: beyond the end of the bench, so that it goes on knowing them.
+const PERIOD: Duration = Duration::from_secs(3_600);
+
+/// What stands around the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Nothing: what the others are counted over.
+    Bare,
+    /// `HedgeLayer::percentile(95)`, its delay clamped to what a slow service would teach it.
+    Percentile,
+    /// `HedgeLayer::fixed(100 ms)`.
+    Fixed,
+    /// `tower::hedge::Hedge` at the 95th percentile.
+    Tower,
+    /// `tower_resilience_hedge::HedgeLayer` with a fixed delay.
+    TowerResilience,
+    /// Two clock reads and one atomic add.
+    Clocks,
+    /// A timer, armed when the call is pending for the first time.
+    Timer,
+}
+
+/// When the service answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// In the first poll.
+    Ready,
+    /// In the second poll.
+    PendingOnce,
+}
+
+/// One measured combination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) subject: Subject,
+    pub(crate) pace: Pace,
+}
+
+/// What is done with a case's service.
+pub(crate) trait Visit {
+    type Output;
+
+    fn visit<S>(self, service: S) -> Self::Output
+    where
+        S: Service<Request, Response = Request, Error: fmt::Debug + Send, Future: Send>
+            + Send
+            + 'static;
+}
+
+/// tower's policy that allows everything.
+#[derive(Clone, Debug)]
+struct Always;
+
+impl tower::hedge::Policy<Request> for Always {
+    fn clone_request(&self, request: &Request) -> Option<Request> {
+        Some(*request)
+    }
+
+    fn can_retry(&self, _: &Request) -> bool {
+        true
+    }
+}
+
+impl Subject {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Bare,
+        Self::Percentile,
+        Self::Fixed,
+        Self::Tower,
+        Self::TowerResilience,
+        Self::Clocks,
+        Self::Timer,
+    ];
+    /// The layers of this workspace, which the bars are for.
+    pub(crate) const OURS: [Self; 2] = [Self::Percentile, Self::Fixed];
+
+    /// As a table names it.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Bare => "the bare service",
+            Self::Percentile => "HedgeLayer::percentile(95)",
+            Self::Fixed => "HedgeLayer::fixed(100 ms)",
+            Self::Tower => "tower::hedge::Hedge",
+            Self::TowerResilience => "tower-resilience-hedge",
+            Self::Clocks => "floor: two clock reads, one atomic add",
+            Self::Timer => "floor: a lazily armed timer",
+        }
+    }
+
+    /// As the command line names it.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::Percentile => "percentile",
+            Self::Fixed => "fixed",
+            Self::Tower => "tower",
+            Self::TowerResilience => "tower-resilience",
+            Self::Clocks => "clocks",
+            Self::Timer => "timer",
+        }
+    }
+
+    /// Whether there is anything to see: a timer that is never armed is not.
+    pub(crate) fn meets(self, pace: Pace) -> bool {
+        self != Self::Timer || pace == Pace::PendingOnce
+    }
+}
+
+impl Pace {
+    pub(crate) const ALL: [Self; 2] = [Self::Ready, Self::PendingOnce];
+
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::PendingOnce => "pending-once",
+        }
+    }
+}
+
+impl Case {
+    /// Makes the case's service and hands it to `visitor`. Within a runtime: a layer may want one.
+    pub(crate) fn visit<V: Visit>(self, visitor: V) -> V::Output {
+        let echo = Echo::new(self.pace == Pace::PendingOnce);
+        match self.subject {
+            Subject::Bare => visitor.visit(echo),
+            Subject::Percentile => {
+                visitor.visit(HedgeLayer::percentile(95).clamp(DELAY, LONGEST).layer(echo))
+            }
+            Subject::Fixed => visitor.visit(HedgeLayer::fixed(DELAY).layer(echo)),
+            Subject::Tower => {
+                let seen: Vec<u64> = (1..=SEEN_MS).collect();
+                visitor.visit(Hedge::new_with_mock_latencies(
+                    echo, Always, 10, 0.95, PERIOD, &seen,
+                ))
+            }
+            Subject::TowerResilience => visitor.visit(
+                tower_resilience_hedge::HedgeLayer::builder()
+                    .delay(DELAY)
+                    .max_hedged_attempts(2)
+                    .build()
+                    .layer(echo),
+            ),
+            Subject::Clocks => visitor.visit(Clocked::new(echo)),
+            Subject::Timer => visitor.visit(Timed::new(echo, DELAY)),
+        }
+    }
+}
+
+// === as written on the command line: `percentile/ready` ===
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.subject.word(), self.pace.word())
+    }
+}
+
+impl FromStr for Case {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> anyhow::Result<Self> {
+        Subject::ALL
+            .into_iter()
+            .flat_map(|subject| Pace::ALL.map(|pace| Self { subject, pace }))
+            .find(|case| case.to_string() == word)
+            .with_context(|| format!("no such case: {word}; one is `percentile/ready`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_read_as_it_is_written() {
+        for subject in Subject::ALL {
+            for pace in Pace::ALL {
+                let case = Case { subject, pace };
+                assert_eq!(case.to_string().parse::<Case>().unwrap(), case);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_case_is_refused_with_an_example() {
+        let error = "tower/slow".parse::<Case>().unwrap_err();
+        assert!(error.to_string().contains("percentile/ready"), "{error}");
+    }
+}

@@ -1,0 +1,38 @@
+//! The benches of the workspace: `cargo run --release -p hedgerow-benches -- overhead`.
+
+mod inner;
+mod floor;
+mod case;
+mod drive;
+mod instructions;
+mod allocations;
+mod sizes;
+mod times;
+mod recording;
+mod report;
+mod bars;
+mod table;
+mod overhead;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(about = "The benches of hedgerow", version)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// What a hedge costs when it does not fire, beside other hedges and the floor.
+    Overhead(overhead::Options),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().bench {
+        Bench::Overhead(options) => overhead::run(&options),
+    }
+}

@@ -1,0 +1,1 @@
+//! The examples stand beside this file's folder: `cargo run -p hedgerow-examples --example NAME`.
