@@ -1,14 +1,20 @@
 //! Which bucket a latency falls into: log-linear, 128 buckets an octave.
 //!
-//! Microseconds below 256 have a bucket each; above, a bucket is at most 1/128 of its lower edge
-//! wide, so any value inside stands for any other within 0.8 %.
+//! Microseconds below 128 have a bucket each; above, the largest value of a bucket is at most 1/128
+//! more than its smallest, so any value inside stands for any other within 0.8 %.
+//!
+//! The bucket is read off the floating-point number 128 + µs: its exponent and the first seven bits
+//! of its mantissa, which grow by one from bucket to bucket.
 
 use std::time::Duration;
 
-const SUB_BITS: u32 = 7;
-const SUB: usize = 1 << SUB_BITS;
+/// Moves the linear part, below the first whole octave, into one.
+const OFFSET: u64 = 128;
+/// Mantissa bits that a bucket does not look at: 52 less the seven that make 128 an octave.
+const SHIFT: u32 = 52 - 7;
+const FIRST: u64 = (OFFSET as f64).to_bits() >> SHIFT;
 /// Everything from here on (about 71 minutes) falls into the last bucket.
-pub(crate) const MAX_US: u64 = (1 << 32) - 1;
+pub(crate) const MAX_US: u64 = (1 << 32) - 1 - OFFSET;
 /// How many buckets there are.
 pub(crate) const BUCKETS: usize = index(MAX_US) + 1;
 
@@ -16,19 +22,15 @@ pub(crate) const BUCKETS: usize = index(MAX_US) + 1;
 #[inline]
 pub(crate) const fn index(us: u64) -> usize {
     let us = if us > MAX_US { MAX_US } else { us };
-    // Setting the bit of the first octave makes the linear part an octave like the others.
-    let shift = (us | (1 << SUB_BITS)).ilog2() - SUB_BITS;
-    ((shift as usize) << SUB_BITS) + (us >> shift) as usize
+    // By way of `i64`, which is one instruction.
+    let bits = ((us + OFFSET) as i64 as f64).to_bits();
+    ((bits >> SHIFT) - FIRST) as usize
 }
 
 /// The lowest value of a bucket, and how many whole microseconds it holds.
-pub(crate) const fn bounds(index: usize) -> (u64, u64) {
-    if index < 2 * SUB {
-        return (index as u64, 1);
-    }
-    let shift = index / SUB - 1;
-    let lowest = ((SUB + index % SUB) as u64) << shift;
-    (lowest, 1 << shift)
+pub(crate) fn bounds(index: usize) -> (u64, u64) {
+    let lowest = |index: usize| f64::from_bits((index as u64 + FIRST) << SHIFT) as u64 - OFFSET;
+    (lowest(index), lowest(index + 1) - lowest(index))
 }
 
 /// The value in the middle of a bucket, in microseconds.
@@ -44,14 +46,11 @@ pub(crate) fn within(index: usize, part: f64) -> Duration {
     Duration::from_nanos((us * 1_000.0) as u64)
 }
 
-/// Whole microseconds, rounded to the nearest.
+/// Whole microseconds, rounded to the nearest. Beyond the last bucket any number will do.
 #[inline]
-pub(crate) const fn micros(latency: Duration) -> u64 {
-    let ns = latency.subsec_nanos() as u64 + 500;
-    latency
-        .as_secs()
-        .saturating_mul(1_000_000)
-        .saturating_add(ns / 1_000)
+pub(crate) fn micros(latency: Duration) -> u64 {
+    let secs = latency.as_secs().min(MAX_US / 1_000_000 + 1);
+    secs * 1_000_000 + u64::from(latency.subsec_nanos() + 500) / 1_000
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
-//! The lock-free cell: two halves of a counted window that recorders add to.
+//! The lock-free cell: counters that only ever grow, and a window seen through two marks.
 //!
-//! A recorder does one `fetch_add` on its bucket and one on a counter of its own thread's shard.
-//! Every eighth sample of a shard is a *tick*: it adds up the shards and may ask for maintenance.
-//! Maintenance (one thread at a time, [`Retired`] behind the owner's lock) moves the older half
-//! into the retired counts and makes it the current one. A recorder that was overtaken by a
-//! rotation still adds to a half that is read: no sample is ever lost.
+//! A recorder does one `fetch_add` on its bucket and counts in its own thread's shard; every
+//! sixteenth sample of a shard is a *tick*. Nothing is ever cleared: the window is what came
+//! since a mark, a copy of the counters that was taken a while ago ([`Marks`], behind the owner's
+//! lock). So no sample can be lost between a recorder and a rotation.
 
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Samples of one shard between two ticks.
-pub(crate) const TICK: u32 = 8;
-const SHARDS: usize = 8;
+pub(crate) const TICK: u32 = 16;
+const SHARDS: usize = 32;
 
 /// What a sample says about the latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,24 +28,32 @@ pub(crate) struct Counts {
 }
 
 pub(crate) struct Cell {
-    halves: [Half; 2],
-    current: AtomicUsize,
-    /// Samples in the current half, known in steps of [`TICK`].
+    events: Box<[AtomicU64]>,
+    censored: Box<[AtomicU64]>,
+    /// How many samples were cut off: as long as none is, nobody looks through their buckets.
+    cut_off: AtomicU64,
+    /// Samples since the newer mark, known in steps of [`TICK`].
     filled: AtomicU64,
     half_size: u64,
     shards: [Shard; SHARDS],
 }
 
-struct Half {
-    events: Box<[AtomicU32]>,
-    censored: Box<[AtomicU32]>,
-    /// Cut-off samples in this half: without any, nobody has to look through its buckets.
-    cut_off: AtomicU32,
-}
-
 /// A counter on a cache line of its own.
 #[repr(align(64))]
 struct Shard(AtomicU32);
+
+/// Copies of a cell's counters, cut to 32 bits: the window began at the older one.
+pub(crate) struct Marks {
+    older: Copied,
+    newer: Copied,
+}
+
+struct Copied {
+    events: Vec<u32>,
+    censored: Vec<u32>,
+    /// The cell's `cut_off` when `censored` was copied.
+    cut_off: u64,
+}
 
 impl Counts {
     pub(crate) fn new(buckets: usize) -> Self {
@@ -78,109 +85,114 @@ impl Counts {
 impl Cell {
     /// A cell whose halves hold `half_size` samples each, rounded up to whole ticks.
     pub(crate) fn new(buckets: usize, half_size: u64) -> Self {
+        let zeros = || (0..buckets).map(|_| AtomicU64::new(0)).collect();
         Self {
-            halves: [Half::new(buckets), Half::new(buckets)],
-            current: AtomicUsize::new(0),
+            events: zeros(),
+            censored: zeros(),
+            cut_off: AtomicU64::new(0),
             filled: AtomicU64::new(0),
             half_size: half_size.next_multiple_of(u64::from(TICK)),
             shards: std::array::from_fn(|_| Shard(AtomicU32::new(0))),
         }
     }
 
-    /// Adds a sample. `Some` at a tick, with the samples in the current half.
+    /// Adds a sample. `Some` at a tick, with the samples since the newer mark.
     #[inline]
     pub(crate) fn add(&self, bucket: usize, mark: Mark, shard: usize) -> Option<u64> {
-        let half = &self.halves[self.current.load(Ordering::Relaxed) & 1];
         match mark {
             Mark::Event => {
-                half.events[bucket].fetch_add(1, Ordering::Relaxed);
+                self.events[bucket].fetch_add(1, Ordering::Relaxed);
             }
-            Mark::Censored => half.cut_off(bucket),
+            Mark::Censored => {
+                self.censored[bucket].fetch_add(1, Ordering::Relaxed);
+                // After the bucket: whoever sees this sees that.
+                self.cut_off.fetch_add(1, Ordering::Release);
+            }
         }
-        let before = self.shards[shard % SHARDS]
-            .0
-            .fetch_add(1, Ordering::Relaxed);
-        if before % TICK != TICK - 1 {
+        // Not a `fetch_add`, which would cost as much as the one above: should two threads share a
+        // shard and meet, a tick comes one sample later.
+        let ticks = &self.shards[shard % SHARDS].0;
+        let count = ticks.load(Ordering::Relaxed).wrapping_add(1);
+        ticks.store(count, Ordering::Relaxed);
+        if !count.is_multiple_of(TICK) {
             return None;
         }
         let tick = u64::from(TICK);
         Some(self.filled.fetch_add(tick, Ordering::Relaxed) + tick)
     }
 
-    /// Whether the current half has its number of samples.
-    pub(crate) fn is_full(&self) -> bool {
-        self.filled.load(Ordering::Relaxed) >= self.half_size
+    /// Whether so many halves have come since the newer mark.
+    pub(crate) fn has_halves(&self, halves: u64) -> bool {
+        self.filled.load(Ordering::Relaxed) >= self.half_size * halves
     }
 
-    /// Moves the older half into `retired` and makes it the current one. One thread at a time.
-    pub(crate) fn rotate(&self, retired: &mut Counts) {
-        let older = 1 - (self.current.load(Ordering::Relaxed) & 1);
-        self.halves[older].drain_into(retired);
+    /// Begins a new half: the window starts where the last one began.
+    pub(crate) fn rotate(&self, marks: &mut Marks) {
         self.filled.store(0, Ordering::Relaxed);
-        self.current.store(older, Ordering::Relaxed);
+        std::mem::swap(&mut marks.older, &mut marks.newer);
+        marks.newer.copy(self);
     }
 
-    /// Adds both halves to `counts`.
-    pub(crate) fn read_into(&self, counts: &mut Counts) {
-        for half in &self.halves {
-            half.read_into(counts);
-        }
+    /// Lets the window begin now.
+    pub(crate) fn forget(&self, marks: &mut Marks) {
+        self.rotate(marks);
+        self.rotate(marks);
     }
 
-    /// Forgets everything that is in the window.
-    pub(crate) fn clear(&self, scratch: &mut Counts) {
-        for half in &self.halves {
-            half.drain_into(scratch);
+    /// What has come since the older mark.
+    pub(crate) fn window(&self, marks: &Marks, into: &mut Counts) {
+        since(&self.events, &marks.older.events, &mut into.events);
+        since(&self.censored, &marks.older.censored, &mut into.censored);
+    }
+
+    /// Adds everything that ever came to `counts`.
+    pub(crate) fn add_total(&self, counts: &mut Counts) {
+        for (from, into) in [
+            (&self.events, &mut counts.events),
+            (&self.censored, &mut counts.censored),
+        ] {
+            for (from, into) in from.iter().zip(into) {
+                *into += from.load(Ordering::Relaxed);
+            }
         }
-        self.filled.store(0, Ordering::Relaxed);
     }
 }
 
-impl Half {
-    fn new(buckets: usize) -> Self {
-        let zeros = || (0..buckets).map(|_| AtomicU32::new(0)).collect();
+/// Fewer than 2³² samples fall into one bucket in one window, so 32 bits tell them apart.
+fn since(counters: &[AtomicU64], mark: &[u32], into: &mut [u64]) {
+    for ((counter, mark), into) in counters.iter().zip(mark).zip(into) {
+        let now = counter.load(Ordering::Relaxed) as u32;
+        *into = u64::from(now.wrapping_sub(*mark));
+    }
+}
+
+impl Marks {
+    pub(crate) fn new(buckets: usize) -> Self {
+        let zeros = || Copied {
+            events: vec![0; buckets],
+            censored: vec![0; buckets],
+            cut_off: 0,
+        };
         Self {
-            events: zeros(),
-            censored: zeros(),
-            cut_off: AtomicU32::new(0),
-        }
-    }
-
-    #[cold]
-    fn cut_off(&self, bucket: usize) {
-        self.censored[bucket].fetch_add(1, Ordering::Relaxed);
-        // After the bucket: whoever takes this mark away sees the bucket's count.
-        self.cut_off.fetch_add(1, Ordering::Release);
-    }
-
-    fn drain_into(&self, counts: &mut Counts) {
-        drain(&self.events, &mut counts.events);
-        if self.cut_off.load(Ordering::Relaxed) > 0 {
-            self.cut_off.swap(0, Ordering::AcqRel);
-            drain(&self.censored, &mut counts.censored);
-        }
-    }
-
-    fn read_into(&self, counts: &mut Counts) {
-        read(&self.events, &mut counts.events);
-        if self.cut_off.load(Ordering::Acquire) > 0 {
-            read(&self.censored, &mut counts.censored);
+            older: zeros(),
+            newer: zeros(),
         }
     }
 }
 
-fn drain(from: &[AtomicU32], into: &mut [u64]) {
-    for (from, into) in from.iter().zip(into) {
-        // A plain load first: most buckets are empty, and a swap costs twenty times more.
-        if from.load(Ordering::Relaxed) != 0 {
-            *into += u64::from(from.swap(0, Ordering::Relaxed));
+impl Copied {
+    fn copy(&mut self, cell: &Cell) {
+        for (mine, counter) in self.events.iter_mut().zip(&cell.events) {
+            *mine = counter.load(Ordering::Relaxed) as u32;
         }
-    }
-}
-
-fn read(from: &[AtomicU32], into: &mut [u64]) {
-    for (from, into) in from.iter().zip(into) {
-        *into += u64::from(from.load(Ordering::Relaxed));
+        let cut_off = cell.cut_off.load(Ordering::Acquire);
+        if self.cut_off == cut_off {
+            return;
+        }
+        self.cut_off = cut_off;
+        for (mine, counter) in self.censored.iter_mut().zip(&cell.censored) {
+            *mine = counter.load(Ordering::Relaxed) as u32;
+        }
     }
 }
 
@@ -189,9 +201,9 @@ fn read(from: &[AtomicU32], into: &mut [u64]) {
 #[inline]
 pub(crate) fn shard() -> usize {
     use std::cell::Cell as StdCell;
-    use std::sync::atomic::AtomicUsize as StdAtomicUsize;
+    use std::sync::atomic::AtomicUsize;
 
-    static NEXT: StdAtomicUsize = StdAtomicUsize::new(0);
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static SHARD: StdCell<usize> = const { StdCell::new(usize::MAX) };
     }
@@ -213,48 +225,48 @@ pub(crate) fn shard() -> usize {
 mod tests {
     use super::*;
 
-    fn total(cell: &Cell, retired: &Counts) -> u64 {
-        let mut all = retired.clone();
-        cell.read_into(&mut all);
-        all.events.iter().sum::<u64>() + all.censored.iter().sum::<u64>()
+    fn held(cell: &Cell, marks: &Marks) -> u64 {
+        let mut window = Counts::new(8);
+        cell.window(marks, &mut window);
+        window.events.iter().chain(&window.censored).sum()
     }
 
     #[test]
     fn the_window_is_never_empty_after_its_first_sample() {
-        let (cell, mut retired) = (Cell::new(4, 16), Counts::new(4));
+        let (cell, mut marks) = (Cell::new(8, 16), Marks::new(8));
         for n in 1..=200u64 {
-            if cell.add(1, Mark::Event, 0).is_some() && cell.is_full() {
-                cell.rotate(&mut retired);
+            if cell.add(1, Mark::Event, 0).is_some() && cell.has_halves(1) {
+                cell.rotate(&mut marks);
             }
-            let mut window = Counts::new(4);
-            cell.read_into(&mut window);
-            let held = window.events[1];
+            let held = held(&cell, &marks);
             assert!(held >= n.min(16) && held < 33, "{held} after {n}");
         }
-        assert_eq!(total(&cell, &retired), 200);
     }
 
     #[test]
-    fn no_sample_is_lost_under_two_threads_and_rotations() {
-        let cell = Cell::new(8, 64);
-        let retired = parking_lot::Mutex::new(Counts::new(8));
-        std::thread::scope(|s| {
-            for shard in 0..2 {
-                let (cell, retired) = (&cell, &retired);
-                s.spawn(move || {
-                    for n in 0..50_000usize {
-                        if cell.add(n % 8, Mark::Event, shard).is_some()
-                            && cell.is_full()
-                            && let Some(mut retired) = retired.try_lock()
-                            && cell.is_full()
-                        {
-                            cell.rotate(&mut retired);
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(total(&cell, &retired.lock()), 100_000);
+    fn forgetting_empties_the_window_and_keeps_the_total() {
+        let (cell, mut marks) = (Cell::new(8, 16), Marks::new(8));
+        for _ in 0..20 {
+            cell.add(3, Mark::Censored, 0);
+        }
+        cell.forget(&mut marks);
+        assert_eq!(held(&cell, &marks), 0);
+        cell.add(3, Mark::Censored, 0);
+        assert_eq!(held(&cell, &marks), 1);
+        let mut total = Counts::new(8);
+        cell.add_total(&mut total);
+        assert_eq!(total.censored[3], 21);
+    }
+
+    #[test]
+    fn counters_that_pass_32_bits_do_not_disturb_the_window() {
+        let (cell, mut marks) = (Cell::new(8, 16), Marks::new(8));
+        cell.events[2].store(u64::from(u32::MAX) - 3, Ordering::Relaxed);
+        cell.forget(&mut marks);
+        for _ in 0..10 {
+            cell.add(2, Mark::Event, 0);
+        }
+        assert_eq!(held(&cell, &marks), 10);
     }
 }
 
@@ -264,30 +276,33 @@ mod loom_tests {
 
     use super::*;
 
+    /// Whatever a rotation meets, each sample is in exactly one half, and both are in the window.
     #[test]
     fn loom_a_rotation_loses_no_sample() {
         loom::model(|| {
-            let cell = Arc::new(Cell::new(1, 8));
-            let retired = Arc::new(Mutex::new(Counts::new(1)));
+            let cell = Arc::new(Cell::new(1, 16));
+            let marks = Arc::new(Mutex::new(Marks::new(1)));
             let recorder = {
                 let cell = cell.clone();
                 loom::thread::spawn(move || {
                     cell.add(0, Mark::Event, 0);
                     cell.add(0, Mark::Censored, 0);
+                    cell.add(0, Mark::Event, 0);
                 })
             };
             let rotator = {
-                let (cell, retired) = (cell.clone(), retired.clone());
+                let (cell, marks) = (cell.clone(), marks.clone());
                 loom::thread::spawn(move || {
-                    cell.rotate(&mut retired.lock().expect("nobody panics"));
-                    cell.rotate(&mut retired.lock().expect("nobody panics"));
+                    cell.rotate(&mut marks.lock().expect("nobody panics"));
                 })
             };
             recorder.join().expect("nobody panics");
             rotator.join().expect("nobody panics");
-            let mut all = retired.lock().expect("nobody panics").clone();
-            cell.read_into(&mut all);
-            assert_eq!((all.events[0], all.censored[0]), (1, 1));
+            let (mut window, mut total) = (Counts::new(1), Counts::new(1));
+            cell.window(&marks.lock().expect("nobody panics"), &mut window);
+            cell.add_total(&mut total);
+            assert_eq!((window.events[0], window.censored[0]), (2, 1));
+            assert_eq!(window, total);
         });
     }
 }

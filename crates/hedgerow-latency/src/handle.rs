@@ -8,7 +8,7 @@ use hedgerow_core::{Attempt, LatencyView};
 use parking_lot::Mutex;
 
 use crate::bucket::{self, BUCKETS};
-use crate::cell::{Cell, Counts, Mark, shard};
+use crate::cell::{Cell, Counts, Mark, Marks, TICK, shard};
 use crate::error::WindowError;
 use crate::estimate;
 use crate::published::Published;
@@ -20,6 +20,8 @@ const REFRESH: Duration = Duration::from_millis(250);
 /// Up to this many samples they are computed anew every [`EARLY_STEP`] samples as well.
 const EARLY: u64 = 1_024;
 const EARLY_STEP: u64 = 64;
+/// A half that fills faster than quantiles are published may grow to this many times its size.
+const MOST_HALVES: u64 = 8;
 const DEFAULT_WINDOW: u64 = 1_000;
 const MAX_WINDOW: u64 = 1 << 31;
 
@@ -28,7 +30,8 @@ const MAX_WINDOW: u64 = 1 << 31;
 /// Clones share it. Its **window** is counted, not timed: two halves of a fixed number of samples
 /// take turns, and quantiles are read from both, so the window holds between one and two halves of
 /// samples. There is no dead first period and no reset after idling: an hour without traffic
-/// changes nothing.
+/// changes nothing. Where samples come so fast that a half is full before quantiles are published
+/// again, it goes on until then, up to eight times its size.
 ///
 /// Quantiles are a product-limit estimate: a sample that was cut off
 /// ([`record_censored`](Self::record_censored): a race lost, a timeout, a caller that left) counts
@@ -57,7 +60,7 @@ const MAX_WINDOW: u64 = 1 << 31;
 /// Recording is two relaxed `fetch_add`s, one of them on a cache line of the thread's own; no lock,
 /// no allocation. Reading a quantile through [`LatencyView`] is a few loads: the values are
 /// published, computed anew at most every 250 ms (and every 64 samples among the first 1,024) by
-/// whichever thread records then, in about 30,000 instructions. Published values may lag by seven
+/// whichever thread records then, in about 30,000 instructions. Published values may lag by 15
 /// samples a thread. A histogram holds about 110 KiB, and as much again for extras once there are
 /// any. The bench `overhead` measures it.
 #[derive(Clone)]
@@ -67,8 +70,9 @@ pub struct Latency {
 
 struct Inner {
     window: u64,
-    primaries: Book,
-    extras: OnceLock<Book>,
+    primaries: Cell,
+    /// Extra copies are only ever read as a whole.
+    extras: OnceLock<Cell>,
     published: Published,
     /// When the published quantiles are due, in nanoseconds from `base`.
     next_refresh_ns: AtomicU64,
@@ -76,15 +80,12 @@ struct Inner {
     base: Instant,
 }
 
-/// The counts of one kind of attempt.
-struct Book {
-    cell: Cell,
-    retired: Mutex<Counts>,
-}
-
 /// What one thread at a time does for all.
 struct Maintenance {
+    marks: Marks,
     scratch: Counts,
+    /// What was merged from elsewhere.
+    merged: Option<Counts>,
 }
 
 impl Latency {
@@ -94,7 +95,7 @@ impl Latency {
         Self::build(DEFAULT_WINDOW)
     }
 
-    /// A histogram with a window of two halves of `half` samples, rounded up to a multiple of 8.
+    /// A histogram with a window of two halves of `half` samples, rounded up to a multiple of 16.
     ///
     /// 1 ≤ `half` ≤ 2³¹. For a quantile *q* at least 20 / (1 − *q*) are needed for a steady value:
     /// [`for_quantile`](Self::for_quantile) computes that.
@@ -139,12 +140,14 @@ impl Latency {
         Self {
             inner: Arc::new(Inner {
                 window: half,
-                primaries: Book::new(half),
+                primaries: Cell::new(BUCKETS, half),
                 extras: OnceLock::new(),
                 published: Published::new(),
                 next_refresh_ns: AtomicU64::new(0),
                 maintenance: Mutex::new(Maintenance {
+                    marks: Marks::new(BUCKETS),
                     scratch: Counts::new(BUCKETS),
+                    merged: None,
                 }),
                 base: now(),
             }),
@@ -191,28 +194,38 @@ impl Latency {
     #[must_use]
     pub fn window(&self) -> Snapshot {
         let mut counts = Counts::new(BUCKETS);
-        self.inner.primaries.cell.read_into(&mut counts);
+        let maintenance = self.inner.maintenance.lock();
+        self.inner.primaries.window(&maintenance.marks, &mut counts);
         Snapshot::new(counts)
     }
 
     /// Every sample of a primary since the start.
     #[must_use]
     pub fn total(&self) -> Snapshot {
-        self.inner.primaries.total()
+        let merged = self.inner.maintenance.lock().merged.clone();
+        let mut counts = merged.unwrap_or_else(|| Counts::new(BUCKETS));
+        self.inner.primaries.add_total(&mut counts);
+        Snapshot::new(counts)
     }
 
     /// Every sample of an extra copy since the start.
     #[must_use]
     pub fn extras(&self) -> Snapshot {
-        self.inner
-            .extras
-            .get()
-            .map_or_else(Snapshot::empty, Book::total)
+        let mut counts = Counts::new(BUCKETS);
+        if let Some(extras) = self.inner.extras.get() {
+            extras.add_total(&mut counts);
+        }
+        Snapshot::new(counts)
     }
 
     /// Adds a snapshot's samples to [`total`](Self::total), not to the window.
     pub fn merge(&self, snapshot: &Snapshot) {
-        self.inner.primaries.retired.lock().add(snapshot.counts());
+        self.inner
+            .maintenance
+            .lock()
+            .merged
+            .get_or_insert_with(|| Counts::new(BUCKETS))
+            .add(snapshot.counts());
     }
 
     /// Computes the published quantiles now instead of at the next refresh.
@@ -226,8 +239,7 @@ impl Latency {
     /// For a backend that was replaced by another. [`total`](Self::total) keeps them.
     pub fn forget(&self) {
         let mut maintenance = self.inner.maintenance.lock();
-        let book = &self.inner.primaries;
-        book.cell.clear(&mut book.retired.lock());
+        self.inner.primaries.forget(&mut maintenance.marks);
         self.inner.publish(&mut maintenance);
     }
 
@@ -242,7 +254,7 @@ impl Inner {
     #[inline]
     fn add(&self, latency: Duration, mark: Mark, at: Option<Instant>) {
         let bucket = bucket::index(bucket::micros(latency));
-        if let Some(filled) = self.primaries.cell.add(bucket, mark, shard()) {
+        if let Some(filled) = self.primaries.add(bucket, mark, shard()) {
             self.tick(filled, at);
         }
     }
@@ -250,40 +262,31 @@ impl Inner {
     #[cold]
     #[inline(never)]
     fn add_extra(&self, latency: Duration, mark: Mark) {
-        let book = self.extras.get_or_init(|| Book::new(self.window));
-        let bucket = bucket::index(bucket::micros(latency));
-        if book.cell.add(bucket, mark, shard()).is_some()
-            && book.cell.is_full()
-            && let Some(mut retired) = book.retired.try_lock()
-            && book.cell.is_full()
-        {
-            book.cell.rotate(&mut retired);
-        }
+        let extras = self
+            .extras
+            .get_or_init(|| Cell::new(BUCKETS, u64::from(TICK)));
+        extras.add(bucket::index(bucket::micros(latency)), mark, shard());
     }
 
-    /// Every eighth sample: rotate a full window, and publish if it is time.
+    /// Every sixteenth sample of a thread: rotate a full window, and publish if it is time.
     #[inline(never)]
     fn tick(&self, filled: u64, at: Option<Instant>) {
         let step = filled.is_multiple_of(EARLY_STEP);
-        let full = self.primaries.cell.is_full();
-        let early = step && filled <= EARLY && self.published.count() < EARLY;
-        if !(step || full || at.is_some()) {
+        if !(step || at.is_some()) {
             return;
         }
+        let early = step && filled <= EARLY && self.published.count() < EARLY;
         let now = nanos(at.unwrap_or_else(now).saturating_duration_since(self.base));
         let due = now >= self.next_refresh_ns.load(Ordering::Relaxed);
-        if !(due || full || early) {
+        if !(due || early || self.primaries.has_halves(MOST_HALVES)) {
             return;
         }
         // Whoever holds it does the work; nobody waits for it.
         let Some(mut maintenance) = self.maintenance.try_lock() else {
             return;
         };
-        if full
-            && self.primaries.cell.is_full()
-            && let Some(mut retired) = self.primaries.retired.try_lock()
-        {
-            self.primaries.cell.rotate(&mut retired);
+        if self.primaries.has_halves(1) {
+            self.primaries.rotate(&mut maintenance.marks);
         }
         if due || early {
             self.next_refresh_ns
@@ -293,28 +296,9 @@ impl Inner {
     }
 
     fn publish(&self, maintenance: &mut Maintenance) {
-        let counts = &mut maintenance.scratch;
-        counts.events.fill(0);
-        counts.censored.fill(0);
-        self.primaries.cell.read_into(counts);
-        self.published.publish(counts);
-    }
-}
-
-impl Book {
-    fn new(half: u64) -> Self {
-        Self {
-            cell: Cell::new(BUCKETS, half),
-            retired: Mutex::new(Counts::new(BUCKETS)),
-        }
-    }
-
-    fn total(&self) -> Snapshot {
-        // Under the lock that rotations need, so that no half is counted twice or not at all.
-        let retired = self.retired.lock();
-        let mut counts = retired.clone();
-        self.cell.read_into(&mut counts);
-        Snapshot::new(counts)
+        self.primaries
+            .window(&maintenance.marks, &mut maintenance.scratch);
+        self.published.publish(&maintenance.scratch);
     }
 }
 

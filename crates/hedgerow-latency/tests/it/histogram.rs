@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use hedgerow_core::LatencyView;
+use hedgerow_core::{Attempt, LatencyView};
 use hedgerow_latency::{Latency, Snapshot};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, LogNormal};
+use tokio::time::Instant;
 
 fn relative(got: Duration, want: Duration) -> f64 {
     (got.as_secs_f64() / want.as_secs_f64() - 1.0).abs()
@@ -78,17 +79,35 @@ fn the_tail_is_recovered_from_samples_that_were_cut_off() {
 }
 
 /// The window holds between one and two halves, from the first sample on.
-#[test]
-fn there_is_no_dead_first_period_and_the_window_forgets_in_halves() {
+#[tokio::test(start_paused = true)]
+async fn there_is_no_dead_first_period_and_the_window_forgets_in_halves() {
     let latency = Latency::with_window(64);
+    let mut now = Instant::now().into_std();
     for n in 1..=10_000u64 {
-        latency.record(Duration::from_millis(n));
+        now += Duration::from_millis(20);
+        latency.record_attempt(now, Attempt::PRIMARY, Duration::from_millis(n), true);
         let held = latency.window().count();
-        assert!(held >= n.min(64) && held <= 136, "{held} after {n}");
+        // A tick comes every 16 samples, and values are published every 250 ms.
+        assert!(held >= n.min(64) && held <= 2 * 64 + 32, "{held} after {n}");
     }
     let oldest = latency.window().min().expect("samples");
     assert!(oldest >= Duration::from_millis(9_700), "{oldest:?}");
     assert_eq!(latency.total().count(), 10_000);
+}
+
+/// However fast samples come, the window is bounded.
+#[tokio::test(start_paused = true)]
+async fn a_flood_within_a_moment_fills_at_most_sixteen_halves() {
+    let latency = Latency::with_window(64);
+    let now = Instant::now().into_std();
+    for n in 1..=10_000u64 {
+        latency.record_attempt(now, Attempt::PRIMARY, Duration::from_millis(n), true);
+        let held = latency.window().count();
+        assert!(
+            held >= n.min(64) && held <= 16 * 64 + 32,
+            "{held} after {n}"
+        );
+    }
 }
 
 #[test]
