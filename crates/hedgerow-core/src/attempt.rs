@@ -28,6 +28,7 @@ pub struct Attempt {
 
 thread_local! {
     static CURRENT: Cell<u32> = const { Cell::new(0) };
+    static DISCARDING: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Attempt {
@@ -76,6 +77,27 @@ impl Attempt {
         }
         let _restore = Restore(CURRENT.replace(self.index));
         f()
+    }
+
+    /// Runs `f`, which drops attempts that lost a race, so that whatever is dropped can tell.
+    ///
+    /// Used by layers that race. Not used when a caller leaves: then everything is to end at once.
+    pub fn discard_losers<T>(f: impl FnOnce() -> T) -> T {
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                DISCARDING.set(self.0);
+            }
+        }
+        let _restore = Restore(DISCARDING.replace(true));
+        f()
+    }
+
+    /// Whether what is being dropped on this thread lost a race, in
+    /// [`discard_losers`](Self::discard_losers).
+    #[must_use]
+    pub fn lost_a_race() -> bool {
+        DISCARDING.get()
     }
 }
 

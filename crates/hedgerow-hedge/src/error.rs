@@ -47,6 +47,17 @@ pub enum BuildError {
         /// The smaller one that follows it.
         after: Duration,
     },
+    /// A drain that lets nothing finish.
+    #[error(
+        "a drain of {at_most} losers for {patience:?} lets nothing finish: write at least 1 loser \
+         and a time above zero, or leave the layer out to drop losers at once"
+    )]
+    Drain {
+        /// How long a loser may run on.
+        patience: Duration,
+        /// How many may run on.
+        at_most: usize,
+    },
     /// A latency window out of range.
     #[error(transparent)]
     Window(#[from] WindowError),

@@ -15,6 +15,7 @@ mod rules;
 mod future;
 mod race;
 mod extra;
+mod drain;
 mod books;
 mod handle;
 mod info;
@@ -23,6 +24,7 @@ mod error;
 #[cfg(feature = "http")]
 mod http;
 
+pub use crate::drain::{Drain, DrainLayer, DrainStats, Drained};
 pub use crate::error::BuildError;
 pub use crate::event::{AllLost, HedgeEvent, Loss};
 pub use crate::exchange::{ByClone, ByReplay, Edited, Exchange, ReplayWith};

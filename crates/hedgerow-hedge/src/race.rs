@@ -357,7 +357,7 @@ where
         if attempt == Attempt::PRIMARY {
             self.primary.set(None);
         }
-        let mut info = self.close(now, &mut race, Outcome::Lost);
+        let mut info = Attempt::discard_losers(|| self.close(now, &mut race, Outcome::Lost));
         info.index = attempt.index();
         info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
         info.started = elapsed.saturating_sub(ran);

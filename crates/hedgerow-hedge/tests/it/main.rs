@@ -7,6 +7,7 @@ mod cancel;
 mod contract;
 mod events;
 mod http;
+mod losers;
 mod policies;
 mod race;
 mod readiness;
