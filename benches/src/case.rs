@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hedgerow::HedgeLayer;
+use hedgerow::{HedgeLayer, Latency, LatencyLayer};
 use tower::hedge::Hedge;
 use tower::{Layer, Service};
 
@@ -30,6 +30,8 @@ pub(crate) enum Subject {
     Percentile,
     /// `HedgeLayer::fixed(100 ms)`.
     Fixed,
+    /// `LatencyLayer`.
+    Latency,
     /// `tower::hedge::Hedge` at the 95th percentile.
     Tower,
     /// `tower_resilience_hedge::HedgeLayer` with a fixed delay.
@@ -82,17 +84,18 @@ impl tower::hedge::Policy<Request> for Always {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
+        Self::Latency,
         Self::Tower,
         Self::TowerResilience,
         Self::Clocks,
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 2] = [Self::Percentile, Self::Fixed];
+    pub(crate) const OURS: [Self; 3] = [Self::Percentile, Self::Fixed, Self::Latency];
 
     /// As a table names it.
     pub(crate) const fn title(self) -> &'static str {
@@ -100,6 +103,7 @@ impl Subject {
             Self::Bare => "the bare service",
             Self::Percentile => "HedgeLayer::percentile(95)",
             Self::Fixed => "HedgeLayer::fixed(100 ms)",
+            Self::Latency => "LatencyLayer",
             Self::Tower => "tower::hedge::Hedge",
             Self::TowerResilience => "tower-resilience-hedge",
             Self::Clocks => "floor: two clock reads, one atomic add",
@@ -113,6 +117,7 @@ impl Subject {
             Self::Bare => "bare",
             Self::Percentile => "percentile",
             Self::Fixed => "fixed",
+            Self::Latency => "latency",
             Self::Tower => "tower",
             Self::TowerResilience => "tower-resilience",
             Self::Clocks => "clocks",
@@ -147,6 +152,7 @@ impl Case {
                 visitor.visit(HedgeLayer::percentile(95).clamp(DELAY, LONGEST).layer(echo))
             }
             Subject::Fixed => visitor.visit(HedgeLayer::fixed(DELAY).layer(echo)),
+            Subject::Latency => visitor.visit(LatencyLayer::new(Latency::new()).layer(echo)),
             Subject::Tower => {
                 let seen: Vec<u64> = (1..=SEEN_MS).collect();
                 visitor.visit(Hedge::new_with_mock_latencies(

@@ -50,8 +50,13 @@ use crate::service::MeasureLatency;
 ///
 /// Two clock reads and one [`Latency::record`]; no allocation, no lock.
 pub struct LatencyLayer<C = OkWins> {
-    latency: Latency,
-    classify: Arc<C>,
+    books: Arc<Books<C>>,
+}
+
+/// Where to record, and what.
+pub(crate) struct Books<C> {
+    pub(crate) latency: Latency,
+    pub(crate) classify: C,
 }
 
 impl LatencyLayer {
@@ -59,8 +64,10 @@ impl LatencyLayer {
     #[must_use]
     pub fn new(latency: Latency) -> Self {
         Self {
-            latency,
-            classify: Arc::new(OkWins),
+            books: Arc::new(Books {
+                latency,
+                classify: OkWins,
+            }),
         }
     }
 }
@@ -70,15 +77,17 @@ impl<C> LatencyLayer<C> {
     #[must_use]
     pub fn classify<D>(self, classify: D) -> LatencyLayer<D> {
         LatencyLayer {
-            latency: self.latency,
-            classify: Arc::new(classify),
+            books: Arc::new(Books {
+                latency: self.handle(),
+                classify,
+            }),
         }
     }
 
     /// The histogram this layer records into.
     #[must_use]
     pub fn handle(&self) -> Latency {
-        self.latency.clone()
+        self.books.latency.clone()
     }
 }
 
@@ -86,7 +95,7 @@ impl<S, C> Layer<S> for LatencyLayer<C> {
     type Service = MeasureLatency<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MeasureLatency::new(inner, self.latency.clone(), self.classify.clone())
+        MeasureLatency::new(inner, self.books.clone())
     }
 }
 
@@ -94,8 +103,7 @@ impl<S, C> Layer<S> for LatencyLayer<C> {
 impl<C> Clone for LatencyLayer<C> {
     fn clone(&self) -> Self {
         Self {
-            latency: self.latency.clone(),
-            classify: self.classify.clone(),
+            books: self.books.clone(),
         }
     }
 }
@@ -103,7 +111,7 @@ impl<C> Clone for LatencyLayer<C> {
 impl<C> fmt::Debug for LatencyLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LatencyLayer")
-            .field("latency", &self.latency)
+            .field("latency", &self.books.latency)
             .finish_non_exhaustive()
     }
 }

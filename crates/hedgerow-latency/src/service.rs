@@ -10,13 +10,12 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::handle::Latency;
+use crate::layer::Books;
 
 /// The service that [`LatencyLayer`](crate::LatencyLayer) makes.
 pub struct MeasureLatency<S, C> {
     inner: S,
-    latency: Latency,
-    classify: Arc<C>,
+    books: Arc<Books<C>>,
 }
 
 /// The response future of [`MeasureLatency`].
@@ -29,17 +28,14 @@ pub struct ResponseFuture<F, C> {
     inner: F,
     started: Instant,
     attempt: Attempt,
-    /// Present until the attempt is recorded.
-    open: Option<(Latency, Arc<C>)>,
+    books: Arc<Books<C>>,
+    /// Whether the attempt is in the books.
+    recorded: bool,
 }
 
 impl<S, C> MeasureLatency<S, C> {
-    pub(crate) fn new(inner: S, latency: Latency, classify: Arc<C>) -> Self {
-        Self {
-            inner,
-            latency,
-            classify,
-        }
+    pub(crate) fn new(inner: S, books: Arc<Books<C>>) -> Self {
+        Self { inner, books }
     }
 
     /// The wrapped service.
@@ -67,10 +63,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, C>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         // Before the inner call, which may work before it returns its future.
         let started = Instant::now();
@@ -78,7 +76,8 @@ where
             inner: self.inner.call(request),
             started,
             attempt: Attempt::current(),
-            open: Some((self.latency.clone(), self.classify.clone())),
+            books: self.books.clone(),
+            recorded: false,
         }
     }
 }
@@ -90,34 +89,44 @@ where
 {
     type Output = Result<Res, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
-        if let Some((latency, classify)) = this.open.take() {
-            let answered = match classify.classify(&result) {
-                Class::Success => Some(true),
-                Class::TimedOut => Some(false),
-                Class::Retryable { .. } | Class::Fatal => None,
-            };
-            if let Some(answered) = answered {
-                let now = Instant::now();
-                let elapsed = now.saturating_duration_since(*this.started);
-                latency.record_attempt(now.into_std(), *this.attempt, elapsed, answered);
-            }
-        }
+        *this.recorded = true;
+        let answered = match this.books.classify.classify(&result) {
+            Class::Success => true,
+            Class::TimedOut => false,
+            Class::Retryable { .. } | Class::Fatal => return Poll::Ready(result),
+        };
+        this.books.record(*this.started, *this.attempt, answered);
         Poll::Ready(result)
     }
 }
 
 #[pinned_drop]
 impl<F, C> PinnedDrop for ResponseFuture<F, C> {
+    #[inline]
     fn drop(self: Pin<&mut Self>) {
-        let this = self.project();
-        if let Some((latency, _)) = this.open.take() {
-            let now = Instant::now();
-            let age = now.saturating_duration_since(*this.started);
-            latency.record_attempt(now.into_std(), *this.attempt, age, false);
+        if !self.recorded {
+            self.books.cut_off(self.started, self.attempt);
         }
+    }
+}
+
+impl<C> Books<C> {
+    #[cold]
+    #[inline(never)]
+    fn cut_off(&self, started: Instant, attempt: Attempt) {
+        self.record(started, attempt, false);
+    }
+
+    #[inline]
+    fn record(&self, started: Instant, attempt: Attempt, answered: bool) {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(started);
+        self.latency
+            .record_attempt(now.into_std(), attempt, elapsed, answered);
     }
 }
 
@@ -126,8 +135,7 @@ impl<S: Clone, C> Clone for MeasureLatency<S, C> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
-            latency: self.latency.clone(),
-            classify: self.classify.clone(),
+            books: self.books.clone(),
         }
     }
 }
@@ -136,7 +144,7 @@ impl<S: fmt::Debug, C> fmt::Debug for MeasureLatency<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MeasureLatency")
             .field("inner", &self.inner)
-            .field("latency", &self.latency)
+            .field("latency", &self.books.latency)
             .finish_non_exhaustive()
     }
 }
