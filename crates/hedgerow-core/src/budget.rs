@@ -182,6 +182,16 @@ impl Budget {
         granted
     }
 
+    /// Takes one token out like [`try_withdraw`](Self::try_withdraw), as a guard that gives it back
+    /// unless it is [spent](Grant::spend).
+    #[must_use]
+    pub fn try_grant(&self, kind: Kind) -> Option<Grant> {
+        self.try_withdraw(kind).then(|| Grant {
+            budget: Some(self.clone()),
+            kind,
+        })
+    }
+
     /// Gives back the token of an extra that was granted but never sent.
     pub fn refund(&self, kind: Kind) {
         self.bucket.granted[kind as usize].fetch_sub(1, Ordering::Relaxed);
@@ -222,6 +232,32 @@ impl Budget {
     #[must_use]
     pub fn shares_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.bucket, &other.bucket)
+    }
+}
+
+/// A token that was granted to an extra attempt which is not sent yet.
+///
+/// Dropped, it goes back into its budget.
+#[must_use = "dropping it gives the token back"]
+#[derive(Debug)]
+pub struct Grant {
+    /// Present until it is spent.
+    budget: Option<Budget>,
+    kind: Kind,
+}
+
+impl Grant {
+    /// The attempt was sent: the token is gone.
+    pub fn spend(mut self) {
+        self.budget = None;
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.refund(self.kind);
+        }
     }
 }
 

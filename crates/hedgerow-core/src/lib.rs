@@ -26,7 +26,7 @@ mod http;
 pub mod testing;
 
 pub use crate::attempt::Attempt;
-pub use crate::budget::{Budget, BudgetError, Kind};
+pub use crate::budget::{Budget, BudgetError, Grant, Kind};
 pub use crate::class::{Class, Classify, OkWins, accept_if};
 pub use crate::error::{BoxError, cause_ref};
 pub use crate::latency::LatencyView;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::Attempt;
+use hedgerow_core::{Attempt, Grant};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -28,8 +28,9 @@ enum State<S, Req>
 where
     S: Service<Req>,
 {
-    /// Granted, not sent: its own clone of the service is not ready yet.
-    Waiting(S, Req),
+    /// Granted, not sent: its own clone of the service is not ready yet. Given up, its token goes
+    /// back into the budget.
+    Waiting(S, Req, Grant),
     /// Sent.
     Running(Pin<Box<S::Future>>),
     /// Ended, or given up.
@@ -52,13 +53,17 @@ impl<S, Req> Extra<S, Req>
 where
     S: Service<Req>,
 {
-    pub(crate) fn new(attempt: Attempt, patience: Duration, service: S, request: Req) -> Self {
+    pub(crate) fn new(
+        attempt: Attempt,
+        patience: Duration,
+        (service, request, grant): (S, Req, Grant),
+    ) -> Self {
         Self {
             attempt,
             patience,
             sent: None,
             ended: None,
-            state: State::Waiting(service, request),
+            state: State::Waiting(service, request, grant),
         }
     }
 
@@ -77,7 +82,7 @@ where
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Step<S::Response, S::Error> {
         match &mut self.state {
-            State::Waiting(service, _) => match self.attempt.scope(|| service.poll_ready(cx)) {
+            State::Waiting(service, ..) => match self.attempt.scope(|| service.poll_ready(cx)) {
                 Poll::Ready(Ok(())) => {
                     self.send();
                     Step::Sent
@@ -103,9 +108,10 @@ where
     }
 
     fn send(&mut self) {
-        if let State::Waiting(mut service, request) =
+        if let State::Waiting(mut service, request, grant) =
             std::mem::replace(&mut self.state, State::Over)
         {
+            grant.spend();
             self.sent = Some(Instant::now());
             let future = self.attempt.scope(|| service.call(request));
             self.state = State::Running(Box::pin(future));

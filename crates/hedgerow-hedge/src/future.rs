@@ -43,6 +43,8 @@ where
     #[pin]
     pub(crate) timer: Option<Sleep>,
     pub(crate) next: Next,
+    /// Whether the call is in the books.
+    pub(crate) ended: bool,
     /// Present once an extra attempt is at stake.
     pub(crate) race: Slot<Race<S, Req>>,
 }
@@ -119,6 +121,7 @@ where
             primary: Some(primary),
             timer: None,
             next: Next::Unasked,
+            ended: false,
             race: Slot(None),
         }
     }
@@ -139,11 +142,9 @@ where
         if this.race.is_some() {
             return this.poll_race(cx, Turn::Racing);
         }
-        let primary = this
-            .primary
-            .as_mut()
-            .as_pin_mut()
-            .expect("a response future is not polled after it was ready");
+        let Some(primary) = this.primary.as_mut().as_pin_mut() else {
+            panic!("a response future was polled after it was ready");
+        };
         if let Poll::Ready(result) = primary.poll(cx) {
             let class = this.core.parts.judge(&result);
             let ends = matches!(class, Class::Success | Class::Fatal) || this.copy.is_none();
@@ -223,6 +224,7 @@ where
         let elapsed = now.saturating_duration_since(*self.started);
         let outcome = outcome_of(&result, class);
         self.primary.set(None);
+        *self.ended = true;
         let rules = &self.core.parts;
         self.settle(now, Attempt::PRIMARY, elapsed, outcome);
         if outcome != Outcome::Won {
@@ -321,7 +323,7 @@ where
 {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        if self.primary.is_some() || self.race.is_some() {
+        if !self.ended {
             self.project().cancel();
         }
     }

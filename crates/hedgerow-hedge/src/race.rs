@@ -142,10 +142,7 @@ where
                         }
                         self.extra_lost(race, at, result, class);
                     }
-                    Step::Unavailable(error) => {
-                        self.core.parts.settings().budget.refund(Kind::Hedge);
-                        self.unavailable(race, at, error);
-                    }
+                    Step::Unavailable(error) => self.unavailable(race, at, error),
                     Step::NotReady => {
                         if self.core.parts.settings().ready == HedgeReady::NowOnly {
                             self.not_ready(&mut race.extras[at]);
@@ -218,7 +215,6 @@ where
     fn not_ready(&self, extra: &mut Extra<S, Req>) {
         extra.stop();
         let rules = &self.core.parts;
-        rules.settings().budget.refund(Kind::Hedge);
         rules.settings().books.not_ready();
         if rules.tells() {
             rules.tell(&HedgeEvent::NotReady {
@@ -292,7 +288,7 @@ where
         let attempt = race.next();
         let rules = &self.core.parts;
         let settings = rules.settings();
-        if !settings.budget.try_withdraw(Kind::Hedge) {
+        let Some(grant) = settings.budget.try_grant(Kind::Hedge) else {
             settings.books.denied();
             tracing::debug!(target: "hedgerow::hedge", %attempt, "hedge denied by the budget");
             if rules.tells() {
@@ -302,7 +298,7 @@ where
                 });
             }
             return false;
-        }
+        };
         let last = attempt.index() >= settings.books.max_hedges();
         let request = match self.copy.as_mut() {
             Some(copy) if !last => rules.copy(copy),
@@ -311,11 +307,10 @@ where
         let edited =
             request.and_then(|mut request| rules.edit(&mut request, attempt).then_some(request));
         let Some(request) = edited else {
-            settings.budget.refund(Kind::Hedge);
             return false;
         };
-        race.extras
-            .push(Extra::new(attempt, race.delay, self.core.spare(), request));
+        let waiting = (self.core.spare(), request, grant);
+        race.extras.push(Extra::new(attempt, race.delay, waiting));
         *self.next = Next::Unasked;
         true
     }
@@ -436,12 +431,11 @@ where
             self.cancelled(now, Attempt::PRIMARY, elapsed, unfinished);
         }
         self.timer.set(None);
+        *self.ended = true;
         for extra in &mut race.extras {
-            if extra.is_waiting() {
-                extra.stop();
-                self.core.parts.settings().budget.refund(Kind::Hedge);
-            } else if extra.is_running() {
-                extra.stop();
+            let ran = extra.is_running();
+            extra.stop();
+            if ran {
                 let age = extra
                     .sent
                     .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));

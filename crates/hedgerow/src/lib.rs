@@ -34,8 +34,8 @@
 pub mod guide;
 
 pub use hedgerow_core::{
-    Attempt, BoxError, Budget, BudgetError, Class, Classify, Kind, LatencyView, OkWins, Recorder,
-    Replay, accept_if, cause_ref,
+    Attempt, BoxError, Budget, BudgetError, Class, Classify, Grant, Kind, LatencyView, OkWins,
+    Recorder, Replay, accept_if, cause_ref,
 };
 #[cfg(feature = "http")]
 pub use hedgerow_core::{Idempotent, ReplayBody};

@@ -53,6 +53,16 @@ fn unlimited_must_be_said_and_grants_everything() {
 }
 
 #[test]
+fn a_grant_that_is_not_spent_goes_back() {
+    let budget = Budget::percent(0.0).depth(2);
+    let (spent, unspent) = (budget.try_grant(Kind::Hedge), budget.try_grant(Kind::Hedge));
+    assert!(budget.try_grant(Kind::Hedge).is_none());
+    spent.expect("granted").spend();
+    drop(unspent);
+    assert_eq!((budget.available(), budget.granted(Kind::Hedge)), (1, 1));
+}
+
+#[test]
 fn clones_share_one_bucket() {
     let budget = Budget::percent(1.0).depth(1);
     let clone = budget.clone();

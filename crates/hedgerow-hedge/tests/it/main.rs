@@ -8,6 +8,7 @@ mod contract;
 mod events;
 mod http;
 mod losers;
+mod model;
 mod policies;
 mod race;
 mod readiness;
