@@ -11,9 +11,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use crate::event::{AllLost, HedgeEvent};
-use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
-use crate::policy::{Delay, Sample};
+use crate::policy::Delay;
 use crate::race::Race;
 use crate::rules::Rules;
 use crate::service::Core;
@@ -211,107 +209,6 @@ where
             }
             Poll::Pending => Poll::Pending,
         }
-    }
-
-    /// The primary ended the call, and no other attempt was ever at stake.
-    #[inline]
-    fn end_alone(
-        &mut self,
-        mut result: Result<S::Response, S::Error>,
-        class: Class,
-    ) -> Result<S::Response, S::Error> {
-        let now = Instant::now();
-        let elapsed = now.saturating_duration_since(*self.started);
-        let outcome = outcome_of(&result, class);
-        self.primary.set(None);
-        *self.ended = true;
-        let rules = &self.core.parts;
-        self.settle(now, Attempt::PRIMARY, elapsed, outcome);
-        if outcome != Outcome::Won {
-            rules.settings().books.failed();
-        }
-        let informs = rules.informs(false) && result.is_ok();
-        if rules.tells() || informs {
-            let info = self.info_alone(elapsed, outcome);
-            if let Ok(response) = &mut result
-                && informs
-            {
-                rules.inform(response, info.clone());
-            }
-            if rules.tells() {
-                rules.tell(&match class {
-                    Class::Success => HedgeEvent::Won(info),
-                    Class::Fatal => HedgeEvent::Fatal(info),
-                    Class::Retryable { .. } | Class::TimedOut => HedgeEvent::AllLost(AllLost {
-                        info,
-                        losses: Vec::new(),
-                    }),
-                });
-            }
-        }
-        result
-    }
-
-    /// Books how one attempt ended: into the histogram, and to the policy.
-    #[inline]
-    pub(crate) fn settle(
-        &self,
-        now: Instant,
-        attempt: Attempt,
-        elapsed: Duration,
-        outcome: Outcome,
-    ) {
-        let rules = &self.core.parts;
-        let settings = rules.settings();
-        let now = now.into_std();
-        if settings.records && (outcome == Outcome::Won || outcome.is_censored()) {
-            settings
-                .latency
-                .record_attempt(now, attempt, elapsed, outcome == Outcome::Won);
-        }
-        rules.observe(&Sample::new(now, attempt, elapsed, outcome));
-    }
-
-    fn info_alone(&self, elapsed: Duration, outcome: Outcome) -> WinnerInfo {
-        WinnerInfo {
-            index: 0,
-            started: Duration::ZERO,
-            elapsed,
-            hedged: false,
-            hedge_won: false,
-            delay: None,
-            cost: 1.0,
-            strategy: self.core.parts.strategy(),
-            attempts: Attempts::one(AttemptInfo {
-                attempt: Attempt::PRIMARY,
-                started: Duration::ZERO,
-                elapsed,
-                outcome,
-            }),
-        }
-    }
-
-    /// The caller left before the end.
-    #[cold]
-    #[inline(never)]
-    fn cancel(&mut self) {
-        let now = Instant::now();
-        let mut race = self.race.take().unwrap_or_default();
-        let info = self.close(now, &mut race, Outcome::Cancelled);
-        self.core.parts.settings().books.cancelled();
-        if self.core.parts.tells() {
-            self.core.parts.tell(&HedgeEvent::Cancelled(info));
-        }
-    }
-}
-
-/// What a judged result makes of its attempt.
-pub(crate) fn outcome_of<Res, E>(result: &Result<Res, E>, class: Class) -> Outcome {
-    match (class, result) {
-        (Class::Success, _) => Outcome::Won,
-        (Class::TimedOut, _) => Outcome::TimedOut,
-        (_, Ok(_)) => Outcome::Refused,
-        (_, Err(_)) => Outcome::Failed,
     }
 }
 

@@ -15,6 +15,7 @@ mod rules;
 mod future;
 mod race;
 mod extra;
+mod ending;
 mod drain;
 mod books;
 mod handle;

@@ -10,28 +10,29 @@ use hedgerow_core::{Attempt, Class, Kind};
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
-use crate::event::{AllLost, HedgeEvent, Loss};
+use crate::ending::outcome_of;
+use crate::event::HedgeEvent;
 use crate::extra::{Extra, Step};
-use crate::future::{Next, Proj, Turn, outcome_of};
-use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
+use crate::future::{Next, Proj, Turn};
+use crate::info::{AttemptInfo, Outcome};
 use crate::layer::HedgeReady;
 use crate::policy::Delay;
 use crate::rules::Rules;
 
 /// What an attempt brings.
-type Outputs<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
+pub(crate) type Outputs<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
 pub(crate) struct Race<S, Req>
 where
     S: Service<Req>,
 {
-    extras: Vec<Extra<S, Req>>,
+    pub(crate) extras: Vec<Extra<S, Req>>,
     /// The primary's own result, once it has lost.
-    primary: Option<Outputs<S, Req>>,
+    pub(crate) primary: Option<Outputs<S, Req>>,
     /// How long the primary ran and how it ended, once it has.
-    primary_ended: Option<(Duration, Outcome)>,
+    pub(crate) primary_ended: Option<(Duration, Outcome)>,
     /// What lost, for the recorder.
-    losses: Vec<(AttemptInfo, Outputs<S, Req>)>,
+    pub(crate) losses: Vec<(AttemptInfo, Outputs<S, Req>)>,
     /// The policy's delay for the attempt that it was asked about last.
     delay: Duration,
     /// The timer counts the patience of extras that wait while nothing runs.
@@ -334,126 +335,6 @@ where
         }
         true
     }
-
-    /// `attempt` ends the call with `result`.
-    fn end(
-        &mut self,
-        mut race: Box<Race<S, Req>>,
-        attempt: Attempt,
-        mut result: Outputs<S, Req>,
-        class: Class,
-    ) -> Outputs<S, Req> {
-        let now = Instant::now();
-        let outcome = outcome_of(&result, class);
-        let elapsed = now.saturating_duration_since(*self.started);
-        let ran = race.age(attempt, *self.started, now);
-        race.set_ended(attempt, (ran, outcome));
-        self.settle(now, attempt, ran, outcome);
-        if attempt == Attempt::PRIMARY {
-            self.primary.set(None);
-        }
-        let mut info = Attempt::discard_losers(|| self.close(now, &mut race, Outcome::Lost));
-        info.index = attempt.index();
-        info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
-        info.started = elapsed.saturating_sub(ran);
-        let rules = &self.core.parts;
-        let books = &rules.settings().books;
-        if outcome != Outcome::Won {
-            books.failed();
-        } else if info.hedge_won {
-            books.won_by_extra(elapsed);
-            tracing::debug!(target: "hedgerow::hedge", %attempt, ?elapsed, "hedge won");
-        }
-        if let Ok(response) = &mut result
-            && rules.informs(info.hedged)
-        {
-            rules.inform(response, info.clone());
-        }
-        if rules.tells() {
-            rules.tell(&if outcome == Outcome::Won {
-                HedgeEvent::Won(info)
-            } else {
-                HedgeEvent::Fatal(info)
-            });
-        }
-        result
-    }
-
-    /// Nothing is left to send: the caller gets the primary's own result.
-    fn end_all_lost(&mut self, mut race: Box<Race<S, Req>>) -> Outputs<S, Req> {
-        let now = Instant::now();
-        let mut result = race
-            .primary
-            .take()
-            .expect("nothing runs, so the primary has ended, and it has not won");
-        let losses = std::mem::take(&mut race.losses);
-        let info = self.close(now, &mut race, Outcome::Lost);
-        let rules = &self.core.parts;
-        rules.settings().books.failed();
-        tracing::debug!(
-            target: "hedgerow::hedge",
-            attempts = info.attempts.len(),
-            elapsed = ?info.elapsed,
-            "every attempt lost"
-        );
-        if let Ok(response) = &mut result
-            && rules.informs(info.hedged)
-        {
-            rules.inform(response, info.clone());
-        }
-        if rules.tells() {
-            let losses = losses
-                .into_iter()
-                .map(|(info, result)| Loss::new(info, result))
-                .collect();
-            rules.tell(&HedgeEvent::AllLost(AllLost { info, losses }));
-        }
-        result
-    }
-}
-
-impl<S, K, Req> Proj<'_, S, K, Req>
-where
-    S: Service<Req>,
-    K: Rules<Req, S::Response, S::Error>,
-{
-    /// Books every attempt that still runs as `unfinished`, drops it, and tells what became of all.
-    pub(crate) fn close(
-        &mut self,
-        now: Instant,
-        race: &mut Race<S, Req>,
-        unfinished: Outcome,
-    ) -> WinnerInfo {
-        let elapsed = now.saturating_duration_since(*self.started);
-        if self.primary.is_some() {
-            self.primary.set(None);
-            race.primary_ended = Some((elapsed, unfinished));
-            self.cancelled(now, Attempt::PRIMARY, elapsed, unfinished);
-        }
-        self.timer.set(None);
-        *self.ended = true;
-        for extra in &mut race.extras {
-            let ran = extra.is_running();
-            extra.stop();
-            if ran {
-                let age = extra
-                    .sent
-                    .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
-                extra.ended = Some((age, unfinished));
-                self.cancelled(now, extra.attempt, age, unfinished);
-            }
-        }
-        race.describe(*self.started, elapsed, self.core.parts.strategy())
-    }
-
-    fn cancelled(&self, now: Instant, attempt: Attempt, age: Duration, outcome: Outcome) {
-        self.settle(now, attempt, age, outcome);
-        if self.core.parts.tells() {
-            self.core
-                .parts
-                .tell(&HedgeEvent::AttemptCancelled { attempt, age });
-        }
-    }
 }
 
 impl<S, Req> Race<S, Req>
@@ -463,46 +344,5 @@ where
     /// The extra attempt whose turn is next.
     fn next(&self) -> Attempt {
         Attempt::new(self.extras.len() as u32 + 1)
-    }
-
-    fn extra(&mut self, attempt: Attempt) -> Option<&mut Extra<S, Req>> {
-        let at = attempt.index().checked_sub(1)?;
-        self.extras.get_mut(at as usize)
-    }
-
-    /// How long `attempt` has been running.
-    fn age(&mut self, attempt: Attempt, call: Instant, now: Instant) -> Duration {
-        let sent = self.extra(attempt).and_then(|extra| extra.sent);
-        now.saturating_duration_since(sent.unwrap_or(call))
-    }
-
-    fn set_ended(&mut self, attempt: Attempt, ended: (Duration, Outcome)) {
-        match self.extra(attempt) {
-            Some(extra) => extra.ended = Some(ended),
-            None => self.primary_ended = Some(ended),
-        }
-    }
-
-    fn describe(&self, call: Instant, elapsed: Duration, strategy: &'static str) -> WinnerInfo {
-        let (ran, outcome) = self.primary_ended.unwrap_or((elapsed, Outcome::Cancelled));
-        let primary = AttemptInfo {
-            attempt: Attempt::PRIMARY,
-            started: Duration::ZERO,
-            elapsed: ran,
-            outcome,
-        };
-        let mut attempts = vec![primary];
-        attempts.extend(self.extras.iter().filter_map(|extra| extra.info(call)));
-        WinnerInfo {
-            index: 0,
-            started: Duration::ZERO,
-            elapsed,
-            hedged: attempts.len() > 1,
-            hedge_won: false,
-            delay: attempts.get(1).map(|first| first.started),
-            cost: attempts.len() as f64,
-            strategy,
-            attempts: Attempts::many(attempts),
-        }
     }
 }

@@ -17,6 +17,9 @@ use crate::support::{Backend, call, ms};
 /// How an attempt goes: how long it takes, and whether it answers.
 type Attempt = (u64, bool);
 
+/// A terminal event: attempts, whether one won, which, and the cost.
+type Ending = (usize, bool, u32, usize);
+
 #[derive(Debug, PartialEq, Eq)]
 struct Story {
     /// The attempt that won, `None` if all lost.
@@ -87,7 +90,7 @@ async fn real(
         (ms(takes), if answers { Ok("answer") } else { Err("error") })
     });
     let budget = Budget::percent(0.0).depth(depth);
-    let told: Arc<Mutex<Vec<(usize, bool, u32, usize)>>> = Arc::default();
+    let told: Arc<Mutex<Vec<Ending>>> = Arc::default();
     let notes = told.clone();
     let fired = Arc::new(Mutex::new(0usize));
     let count = fired.clone();

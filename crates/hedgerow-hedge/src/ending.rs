@@ -1,0 +1,292 @@
+//! How a call ends: alone, in a race, with every attempt lost, or left by its caller.
+//!
+//! Each way books every attempt, tells exactly one terminal event, and leaves nothing behind.
+
+use std::time::Duration;
+
+use hedgerow_core::{Attempt, Class};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::event::{AllLost, HedgeEvent, Loss};
+use crate::extra::Extra;
+use crate::future::Proj;
+use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
+use crate::policy::Sample;
+use crate::race::{Outputs, Race};
+use crate::rules::Rules;
+
+/// What a judged result makes of its attempt.
+pub(crate) fn outcome_of<Res, E>(result: &Result<Res, E>, class: Class) -> Outcome {
+    match (class, result) {
+        (Class::Success, _) => Outcome::Won,
+        (Class::TimedOut, _) => Outcome::TimedOut,
+        (_, Ok(_)) => Outcome::Refused,
+        (_, Err(_)) => Outcome::Failed,
+    }
+}
+
+impl<S, K, Req> Proj<'_, S, K, Req>
+where
+    S: Service<Req>,
+    S::Response: 'static,
+    S::Error: 'static,
+    K: Rules<Req, S::Response, S::Error>,
+{
+    /// `attempt` ends the call with `result`.
+    pub(crate) fn end(
+        &mut self,
+        mut race: Box<Race<S, Req>>,
+        attempt: Attempt,
+        mut result: Outputs<S, Req>,
+        class: Class,
+    ) -> Outputs<S, Req> {
+        let now = Instant::now();
+        let outcome = outcome_of(&result, class);
+        let elapsed = now.saturating_duration_since(*self.started);
+        let ran = race.age(attempt, *self.started, now);
+        race.set_ended(attempt, (ran, outcome));
+        self.settle(now, attempt, ran, outcome);
+        if attempt == Attempt::PRIMARY {
+            self.primary.set(None);
+        }
+        let mut info = Attempt::discard_losers(|| self.close(now, &mut race, Outcome::Lost));
+        info.index = attempt.index();
+        info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
+        info.started = elapsed.saturating_sub(ran);
+        let rules = &self.core.parts;
+        let books = &rules.settings().books;
+        if outcome != Outcome::Won {
+            books.failed();
+        } else if info.hedge_won {
+            books.won_by_extra(elapsed);
+            tracing::debug!(target: "hedgerow::hedge", %attempt, ?elapsed, "hedge won");
+        }
+        if let Ok(response) = &mut result
+            && rules.informs(info.hedged)
+        {
+            rules.inform(response, info.clone());
+        }
+        if rules.tells() {
+            rules.tell(&if outcome == Outcome::Won {
+                HedgeEvent::Won(info)
+            } else {
+                HedgeEvent::Fatal(info)
+            });
+        }
+        result
+    }
+
+    /// Nothing is left to send: the caller gets the primary's own result.
+    pub(crate) fn end_all_lost(&mut self, mut race: Box<Race<S, Req>>) -> Outputs<S, Req> {
+        let now = Instant::now();
+        let mut result = race
+            .primary
+            .take()
+            .expect("nothing runs, so the primary has ended, and it has not won");
+        let losses = std::mem::take(&mut race.losses);
+        let info = self.close(now, &mut race, Outcome::Lost);
+        let rules = &self.core.parts;
+        rules.settings().books.failed();
+        tracing::debug!(
+            target: "hedgerow::hedge",
+            attempts = info.attempts.len(),
+            elapsed = ?info.elapsed,
+            "every attempt lost"
+        );
+        if let Ok(response) = &mut result
+            && rules.informs(info.hedged)
+        {
+            rules.inform(response, info.clone());
+        }
+        if rules.tells() {
+            let losses = losses
+                .into_iter()
+                .map(|(info, result)| Loss::new(info, result))
+                .collect();
+            rules.tell(&HedgeEvent::AllLost(AllLost { info, losses }));
+        }
+        result
+    }
+}
+
+impl<S, K, Req> Proj<'_, S, K, Req>
+where
+    S: Service<Req>,
+    K: Rules<Req, S::Response, S::Error>,
+{
+    /// The primary ended the call, and no other attempt was ever at stake.
+    #[inline]
+    pub(crate) fn end_alone(
+        &mut self,
+        mut result: Result<S::Response, S::Error>,
+        class: Class,
+    ) -> Result<S::Response, S::Error> {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(*self.started);
+        let outcome = outcome_of(&result, class);
+        self.primary.set(None);
+        *self.ended = true;
+        let rules = &self.core.parts;
+        self.settle(now, Attempt::PRIMARY, elapsed, outcome);
+        if outcome != Outcome::Won {
+            rules.settings().books.failed();
+        }
+        let informs = rules.informs(false) && result.is_ok();
+        if rules.tells() || informs {
+            let info = self.info_alone(elapsed, outcome);
+            if let Ok(response) = &mut result
+                && informs
+            {
+                rules.inform(response, info.clone());
+            }
+            if rules.tells() {
+                rules.tell(&match class {
+                    Class::Success => HedgeEvent::Won(info),
+                    Class::Fatal => HedgeEvent::Fatal(info),
+                    Class::Retryable { .. } | Class::TimedOut => HedgeEvent::AllLost(AllLost {
+                        info,
+                        losses: Vec::new(),
+                    }),
+                });
+            }
+        }
+        result
+    }
+
+    /// Books how one attempt ended: into the histogram, and to the policy.
+    #[inline]
+    pub(crate) fn settle(
+        &self,
+        now: Instant,
+        attempt: Attempt,
+        elapsed: Duration,
+        outcome: Outcome,
+    ) {
+        let rules = &self.core.parts;
+        let settings = rules.settings();
+        let now = now.into_std();
+        if settings.records && (outcome == Outcome::Won || outcome.is_censored()) {
+            settings
+                .latency
+                .record_attempt(now, attempt, elapsed, outcome == Outcome::Won);
+        }
+        rules.observe(&Sample::new(now, attempt, elapsed, outcome));
+    }
+
+    fn info_alone(&self, elapsed: Duration, outcome: Outcome) -> WinnerInfo {
+        WinnerInfo {
+            index: 0,
+            started: Duration::ZERO,
+            elapsed,
+            hedged: false,
+            hedge_won: false,
+            delay: None,
+            cost: 1.0,
+            strategy: self.core.parts.strategy(),
+            attempts: Attempts::one(AttemptInfo {
+                attempt: Attempt::PRIMARY,
+                started: Duration::ZERO,
+                elapsed,
+                outcome,
+            }),
+        }
+    }
+
+    /// The caller left before the end.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn cancel(&mut self) {
+        let now = Instant::now();
+        let mut race = self.race.take().unwrap_or_default();
+        let info = self.close(now, &mut race, Outcome::Cancelled);
+        self.core.parts.settings().books.cancelled();
+        if self.core.parts.tells() {
+            self.core.parts.tell(&HedgeEvent::Cancelled(info));
+        }
+    }
+
+    /// Books every attempt that still runs as `unfinished`, drops it, and tells what became of all.
+    pub(crate) fn close(
+        &mut self,
+        now: Instant,
+        race: &mut Race<S, Req>,
+        unfinished: Outcome,
+    ) -> WinnerInfo {
+        let elapsed = now.saturating_duration_since(*self.started);
+        if self.primary.is_some() {
+            self.primary.set(None);
+            race.primary_ended = Some((elapsed, unfinished));
+            self.cancelled(now, Attempt::PRIMARY, elapsed, unfinished);
+        }
+        self.timer.set(None);
+        *self.ended = true;
+        for extra in &mut race.extras {
+            let ran = extra.is_running();
+            extra.stop();
+            if ran {
+                let age = extra
+                    .sent
+                    .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+                extra.ended = Some((age, unfinished));
+                self.cancelled(now, extra.attempt, age, unfinished);
+            }
+        }
+        race.describe(*self.started, elapsed, self.core.parts.strategy())
+    }
+
+    fn cancelled(&self, now: Instant, attempt: Attempt, age: Duration, outcome: Outcome) {
+        self.settle(now, attempt, age, outcome);
+        if self.core.parts.tells() {
+            self.core
+                .parts
+                .tell(&HedgeEvent::AttemptCancelled { attempt, age });
+        }
+    }
+}
+
+impl<S, Req> Race<S, Req>
+where
+    S: Service<Req>,
+{
+    fn extra(&mut self, attempt: Attempt) -> Option<&mut Extra<S, Req>> {
+        let at = attempt.index().checked_sub(1)?;
+        self.extras.get_mut(at as usize)
+    }
+
+    /// How long `attempt` has been running.
+    fn age(&mut self, attempt: Attempt, call: Instant, now: Instant) -> Duration {
+        let sent = self.extra(attempt).and_then(|extra| extra.sent);
+        now.saturating_duration_since(sent.unwrap_or(call))
+    }
+
+    fn set_ended(&mut self, attempt: Attempt, ended: (Duration, Outcome)) {
+        match self.extra(attempt) {
+            Some(extra) => extra.ended = Some(ended),
+            None => self.primary_ended = Some(ended),
+        }
+    }
+
+    fn describe(&self, call: Instant, elapsed: Duration, strategy: &'static str) -> WinnerInfo {
+        let (ran, outcome) = self.primary_ended.unwrap_or((elapsed, Outcome::Cancelled));
+        let primary = AttemptInfo {
+            attempt: Attempt::PRIMARY,
+            started: Duration::ZERO,
+            elapsed: ran,
+            outcome,
+        };
+        let mut attempts = vec![primary];
+        attempts.extend(self.extras.iter().filter_map(|extra| extra.info(call)));
+        WinnerInfo {
+            index: 0,
+            started: Duration::ZERO,
+            elapsed,
+            hedged: attempts.len() > 1,
+            hedge_won: false,
+            delay: attempts.get(1).map(|first| first.started),
+            cost: attempts.len() as f64,
+            strategy,
+            attempts: Attempts::many(attempts),
+        }
+    }
+}
