@@ -13,7 +13,7 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 cd -- "$ROOT" || exit 1
 
 # Counting reads plain text; a coloured log would hide every count.
-export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never
+export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never
 if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 fi

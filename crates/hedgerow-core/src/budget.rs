@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::sync::{Arc, AtomicU64, Ordering};
 
-/// Millionths of a token: the grain of the books.
-const TOKEN: u64 = 1_000_000;
+/// Billionths of a token: the grain of the books.
+const TOKEN: u64 = 1_000_000_000;
 /// A budget beyond this is no budget: say [`Budget::unlimited`] instead.
 const MAX_PERCENT: f64 = 100_000.0;
 const MAX_DEPTH: u32 = 1_000_000_000;
@@ -103,7 +103,7 @@ impl Budget {
             return Err(BudgetError::Percent(percent));
         }
         // Never rounded up, so that the books never exceed what was written.
-        let per_call = (percent / 100.0 * TOKEN as f64 + 1e-6).floor() as u64;
+        let per_call = (percent / 100.0 * TOKEN as f64 + 1e-3).floor() as u64;
         Ok(Self::new(per_call, u64::from(DEFAULT_DEPTH) * TOKEN))
     }
 
@@ -192,9 +192,17 @@ impl Budget {
         })
     }
 
-    /// Gives back the token of an extra that was granted but never sent.
+    /// Gives back the token of an extra that was granted but never sent. Without one it does
+    /// nothing.
     pub fn refund(&self, kind: Kind) {
-        self.bucket.granted[kind as usize].fetch_sub(1, Ordering::Relaxed);
+        let granted = &self.bucket.granted[kind as usize];
+        let less = |count: u64| count.checked_sub(1);
+        if granted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_err()
+        {
+            return;
+        }
         if !self.is_unlimited() {
             self.bucket.add(TOKEN);
         }

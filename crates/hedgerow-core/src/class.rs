@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::attempt::Attempt;
+
 /// What a finished attempt is worth to the call.
 ///
 /// One word for every layer. To a hedge or a race [`Success`](Self::Success) *wins*,
@@ -54,6 +56,19 @@ impl Class {
 pub trait Classify<Res, E> {
     /// Tells what `result` is worth.
     fn classify(&self, result: &Result<Res, E>) -> Class;
+
+    /// Whether results that lost are to be kept for [`all_lost`](Self::all_lost). Defaults to no.
+    #[inline]
+    fn wants_losses(&self) -> bool {
+        false
+    }
+
+    /// Is shown every result of a call that got no accepted one, in the order of the attempts.
+    ///
+    /// For a log of what really happened: the caller gets the primary's result alone.
+    fn all_lost(&self, results: &[(Attempt, &Result<Res, E>)]) {
+        let _ = results;
+    }
 }
 
 /// `Ok` is an answer, `Err` is not. The default of every layer.

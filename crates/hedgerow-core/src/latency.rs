@@ -11,7 +11,7 @@ pub trait LatencyView: Send + Sync {
     /// The `q`-quantile (0 < q < 1) of the latency, or `None` while nothing is known.
     fn quantile(&self, q: f64) -> Option<Duration>;
 
-    /// How many samples the quantiles stand on.
+    /// How many samples have come, as the quantiles know it.
     fn count(&self) -> u64;
 }
 

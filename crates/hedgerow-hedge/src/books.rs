@@ -61,11 +61,10 @@ impl Books {
         }
     }
 
-    /// Counts a call; true if it may be hedged at all.
+    /// Counts a call.
     #[inline]
-    pub(crate) fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.max_hedges() > 0
     }
 
     #[inline]

@@ -10,6 +10,7 @@ use hedgerow_latency::Latency;
 use crate::books::Books;
 use crate::error::{BuildError, MAX_HEDGES};
 use crate::exchange::ByReplay;
+use crate::handle::Since;
 use crate::layer::{HedgeLayer, HedgeReady, Parts, Settings, or_panic};
 use crate::policy::{Fixed, Off, Parallel, Percentile, Schedule};
 
@@ -189,6 +190,7 @@ fn build<P>(policy: P, max_hedges: u32) -> HedgeLayer<P> {
                 feeds: true,
                 ready: HedgeReady::Wait,
                 books: Arc::new(Books::new(max_hedges)),
+                since: Since::start(),
             },
         },
     }

@@ -2,13 +2,14 @@
 //!
 //! Each way books every attempt, tells exactly one terminal event, and leaves nothing behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hedgerow_core::{Attempt, Class};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::event::{AllLost, HedgeEvent, Loss};
+use crate::event::HedgeEvent;
 use crate::extra::Extra;
 use crate::future::Proj;
 use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
@@ -26,17 +27,21 @@ pub(crate) fn outcome_of<Res, E>(result: &Result<Res, E>, class: Class) -> Outco
     }
 }
 
+/// Drops an attempt: should that panic, it is not to take the winner's answer along.
+fn quietly(drop: impl FnOnce()) {
+    // The panic hook has reported it.
+    let _ = catch_unwind(AssertUnwindSafe(drop));
+}
+
 impl<S, K, Req> Proj<'_, S, K, Req>
 where
     S: Service<Req>,
-    S::Response: 'static,
-    S::Error: 'static,
     K: Rules<Req, S::Response, S::Error>,
 {
     /// `attempt` ends the call with `result`.
     pub(crate) fn end(
         &mut self,
-        mut race: Box<Race<S, Req>>,
+        race: &mut Race<S, Req>,
         attempt: Attempt,
         mut result: Outputs<S, Req>,
         class: Class,
@@ -50,7 +55,7 @@ where
         if attempt == Attempt::PRIMARY {
             self.primary.set(None);
         }
-        let mut info = Attempt::discard_losers(|| self.close(now, &mut race, Outcome::Lost));
+        let mut info = Attempt::discard_losers(|| self.close(now, race, Outcome::Lost));
         info.index = attempt.index();
         info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
         info.started = elapsed.saturating_sub(ran);
@@ -78,14 +83,23 @@ where
     }
 
     /// Nothing is left to send: the caller gets the primary's own result.
-    pub(crate) fn end_all_lost(&mut self, mut race: Box<Race<S, Req>>) -> Outputs<S, Req> {
+    pub(crate) fn end_all_lost(&mut self, race: &mut Race<S, Req>) -> Outputs<S, Req> {
         let now = Instant::now();
         let mut result = race
             .primary
             .take()
             .expect("nothing runs, so the primary has ended, and it has not won");
-        let losses = std::mem::take(&mut race.losses);
-        let info = self.close(now, &mut race, Outcome::Lost);
+        let rules = &self.core.parts;
+        if rules.wants_losses() {
+            let mut results = vec![(Attempt::PRIMARY, &result)];
+            results.extend(
+                race.losses
+                    .iter()
+                    .map(|(attempt, result)| (*attempt, result)),
+            );
+            rules.all_lost(&results);
+        }
+        let info = self.close(now, race, Outcome::Lost);
         let rules = &self.core.parts;
         rules.settings().books.failed();
         tracing::debug!(
@@ -100,11 +114,7 @@ where
             rules.inform(response, info.clone());
         }
         if rules.tells() {
-            let losses = losses
-                .into_iter()
-                .map(|(info, result)| Loss::new(info, result))
-                .collect();
-            rules.tell(&HedgeEvent::AllLost(AllLost { info, losses }));
+            rules.tell(&HedgeEvent::AllLost(info));
         }
         result
     }
@@ -131,6 +141,9 @@ where
         self.settle(now, Attempt::PRIMARY, elapsed, outcome);
         if outcome != Outcome::Won {
             rules.settings().books.failed();
+            if class != Class::Fatal && rules.wants_losses() {
+                rules.all_lost(&[(Attempt::PRIMARY, &result)]);
+            }
         }
         let informs = rules.informs(false) && result.is_ok();
         if rules.tells() || informs {
@@ -144,10 +157,7 @@ where
                 rules.tell(&match class {
                     Class::Success => HedgeEvent::Won(info),
                     Class::Fatal => HedgeEvent::Fatal(info),
-                    Class::Retryable { .. } | Class::TimedOut => HedgeEvent::AllLost(AllLost {
-                        info,
-                        losses: Vec::new(),
-                    }),
+                    Class::Retryable { .. } | Class::TimedOut => HedgeEvent::AllLost(info),
                 });
             }
         }
@@ -215,19 +225,17 @@ where
     ) -> WinnerInfo {
         let elapsed = now.saturating_duration_since(*self.started);
         if self.primary.is_some() {
-            self.primary.set(None);
+            quietly(|| self.primary.set(None));
             race.primary_ended = Some((elapsed, unfinished));
             self.cancelled(now, Attempt::PRIMARY, elapsed, unfinished);
         }
         self.timer.set(None);
         *self.ended = true;
         for extra in &mut race.extras {
-            let ran = extra.is_running();
-            extra.stop();
-            if ran {
-                let age = extra
-                    .sent
-                    .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
+            quietly(|| extra.stop());
+            // Also one that was sent and panicked.
+            if let (Some(sent), None) = (extra.sent, extra.ended) {
+                let age = now.saturating_duration_since(sent);
                 extra.ended = Some((age, unfinished));
                 self.cancelled(now, extra.attempt, age, unfinished);
             }

@@ -1,12 +1,10 @@
 //! What the layer tells its recorder.
 
-use std::any::Any;
-use std::fmt;
 use std::time::Duration;
 
 use hedgerow_core::Attempt;
 
-use crate::info::{AttemptInfo, WinnerInfo};
+use crate::info::WinnerInfo;
 
 /// What happened in a hedged call.
 ///
@@ -15,7 +13,7 @@ use crate::info::{AttemptInfo, WinnerInfo};
 /// default recorder `()` no event is even built.
 ///
 /// Recorders are told synchronously, on the way of the call: count, or hand on and return.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum HedgeEvent {
     /// An extra attempt was sent.
@@ -52,7 +50,10 @@ pub enum HedgeEvent {
     /// Terminal: the judge called a result final, and the caller got it at once.
     Fatal(WinnerInfo),
     /// Terminal: every attempt lost, and the caller got the primary's own result.
-    AllLost(AllLost),
+    ///
+    /// What the others brought is shown to
+    /// [`HedgeLayer::on_all_lost`](crate::HedgeLayer::on_all_lost), which knows their types.
+    AllLost(WinnerInfo),
     /// Terminal: the caller dropped the call. `index` has no meaning here.
     Cancelled(WinnerInfo),
 }
@@ -68,57 +69,13 @@ impl HedgeEvent {
     #[must_use]
     pub const fn info(&self) -> Option<&WinnerInfo> {
         match self {
-            Self::Won(info) | Self::Fatal(info) | Self::Cancelled(info) => Some(info),
-            Self::AllLost(lost) => Some(&lost.info),
+            Self::Won(info) | Self::Fatal(info) | Self::AllLost(info) | Self::Cancelled(info) => {
+                Some(info)
+            }
             Self::Fired { .. }
             | Self::Denied { .. }
             | Self::NotReady { .. }
             | Self::AttemptCancelled { .. } => None,
         }
-    }
-}
-
-/// Every attempt lost.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct AllLost {
-    /// Times and outcomes; `index` is 0, the primary, whose result the caller got.
-    pub info: WinnerInfo,
-    /// The results of the extra attempts, which nobody else gets to see.
-    pub losses: Vec<Loss>,
-}
-
-/// What an extra attempt brought that lost.
-#[non_exhaustive]
-pub struct Loss {
-    /// Which attempt, when and how long.
-    pub attempt: AttemptInfo,
-    result: Box<dyn Any>,
-}
-
-impl Loss {
-    pub(crate) fn new<Res: 'static, E: 'static>(
-        attempt: AttemptInfo,
-        result: Result<Res, E>,
-    ) -> Self {
-        let result: Box<dyn Any> = match result {
-            Ok(answer) => Box::new(answer),
-            Err(error) => Box::new(error),
-        };
-        Self { attempt, result }
-    }
-
-    /// The refused answer or the error, if it is a `T`: the inner service's `Response` or `Error`.
-    #[must_use]
-    pub fn get<T: 'static>(&self) -> Option<&T> {
-        self.result.downcast_ref()
-    }
-}
-
-impl fmt::Debug for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loss")
-            .field("attempt", &self.attempt)
-            .finish_non_exhaustive()
     }
 }

@@ -79,11 +79,17 @@ impl<T> Drop for Slot<T> {
     }
 }
 
+/// Thirty years: no timer is set to what is further away.
+pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
 /// What is known about the next extra attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// The policy has not been asked yet.
     Unasked,
+    /// The policy has named its moment, but no timer is set to it: it may be beyond all time, or
+    /// the timer is needed for something else.
+    Asked,
     /// The timer is set to its moment.
     Armed,
     /// There will be none.
@@ -128,8 +134,6 @@ where
 impl<S, K, Req> Future for ResponseFuture<S, K, Req>
 where
     S: Service<Req> + Clone,
-    S::Response: 'static,
-    S::Error: 'static,
     K: Rules<Req, S::Response, S::Error>,
 {
     type Output = Result<S::Response, S::Error>;
@@ -152,7 +156,7 @@ where
             return this.poll_race(cx, Turn::PrimaryLost(result, class));
         }
         match *this.next {
-            Next::Off => Poll::Pending,
+            Next::Off | Next::Asked => Poll::Pending,
             Next::Unasked => match this.ask_first(cx) {
                 Poll::Ready(delay) => this.poll_race(cx, Turn::Due(delay)),
                 Poll::Pending => Poll::Pending,
@@ -178,23 +182,27 @@ where
         });
         match asked {
             Delay::After(Duration::ZERO) => Poll::Ready(Duration::ZERO),
-            Delay::After(delay) if self.arm(delay) => self.poll_timer(cx),
-            Delay::After(_) | Delay::Never => {
+            Delay::After(delay) => {
+                self.arm(delay);
+                self.poll_timer(cx)
+            }
+            Delay::Never => {
                 *self.next = Next::Off;
                 Poll::Pending
             }
         }
     }
 
-    /// Sets the timer to `delay` after the call's start; false if that is beyond all time.
+    /// Sets the timer to `delay` after the call's start, unless that is beyond all time.
     #[inline]
-    pub(crate) fn arm(&mut self, delay: Duration) -> bool {
-        let Some(deadline) = self.started.checked_add(delay) else {
-            return false;
-        };
-        self.timer.set(Some(sleep_until(deadline)));
-        *self.next = Next::Armed;
-        true
+    pub(crate) fn arm(&mut self, delay: Duration) {
+        *self.next = Next::Asked;
+        if delay < FAR
+            && let Some(deadline) = self.started.checked_add(delay)
+        {
+            self.timer.set(Some(sleep_until(deadline)));
+            *self.next = Next::Armed;
+        }
     }
 
     /// Ready with the delay it was armed with, counted from the call's start.

@@ -15,20 +15,21 @@ use crate::layer::Settings;
 
 /// A handle on a hedge layer: its counts, its histogram, its budget and its live settings.
 ///
-/// Clones share one "since" for [`stats`](Self::stats) and [`reset`](Self::reset).
+/// All handles of a layer share one [`reset`](Self::reset).
 #[derive(Clone)]
 pub struct HedgeHandle {
     settings: Settings,
-    since: Arc<Mutex<Since>>,
 }
 
-struct Since {
+/// When the counts of [`HedgeStats`] began.
+#[derive(Debug)]
+pub(crate) struct Since {
     at: Instant,
     tally: Tally,
     calls: Snapshot,
 }
 
-/// What a hedge layer did since the handle was made or reset.
+/// What a hedge layer did since it was made, or since the last reset.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct HedgeStats {
@@ -97,27 +98,31 @@ impl HedgeStats {
     }
 }
 
-impl HedgeHandle {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let since = Since {
+impl Since {
+    pub(crate) fn start() -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
             at: Instant::now(),
             tally: Tally::default(),
             calls: Snapshot::empty(),
-        };
-        Self {
-            settings,
-            since: Arc::new(Mutex::new(since)),
-        }
+        }))
+    }
+}
+
+impl HedgeHandle {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings }
     }
 
     /// Counts and latencies since the start, or since the last [`reset`](Self::reset).
     #[must_use]
     pub fn stats(&self) -> HedgeStats {
-        let since = self.since.lock();
+        let since = self.settings.since.lock();
         let tally = self.settings.books.tally().since(&since.tally);
         let seconds = since.at.elapsed().as_secs_f64();
         let calls = tally.calls as f64;
         let share = |part: u64, of: f64| if of > 0.0 { part as f64 / of } else { 0.0 };
+        // Calls that were under way at a reset may be hedged after it.
+        let rate = |part: u64, of: u64| share(part, of as f64).min(1.0);
         HedgeStats {
             requests: tally.calls,
             hedged: tally.hedged,
@@ -128,8 +133,8 @@ impl HedgeHandle {
             failed: tally.failed,
             cancelled: tally.cancelled,
             unreplayable: tally.unreplayable,
-            hedge_rate: share(tally.hedged, calls),
-            hedge_win_rate: share(tally.wins, tally.hedged as f64),
+            hedge_rate: rate(tally.hedged, tally.calls),
+            hedge_win_rate: rate(tally.wins, tally.hedged),
             average_cost: share(tally.calls + tally.fired, calls),
             cost_overhead_percent: 100.0 * share(tally.fired, calls),
             per_second: share(tally.calls, seconds),
@@ -141,7 +146,7 @@ impl HedgeHandle {
     ///
     /// What the policy has learnt stays.
     pub fn reset(&self) {
-        let mut since = self.since.lock();
+        let mut since = self.settings.since.lock();
         *since = Since {
             at: Instant::now(),
             tally: self.settings.books.tally(),

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use hedgerow_core::{Budget, OkWins};
 use hedgerow_latency::Latency;
+use parking_lot::Mutex;
 use tower_layer::Layer;
 
 use crate::books::Books;
 use crate::error::BuildError;
 use crate::exchange::{ByClone, ByReplay, Edited, ReplayWith};
-use crate::handle::HedgeHandle;
+use crate::handle::{HedgeHandle, Since};
+use crate::judge::ShowLosses;
 use crate::policy::Percentile;
 use crate::service::Hedge;
 
@@ -93,7 +95,9 @@ use crate::service::Hedge;
 ///
 /// # Errors
 ///
-/// None of its own: the inner service's.
+/// None of its own: the inner service's. A call that has to wait needs a tokio runtime with the time
+/// driver enabled (`enable_time`, or `#[tokio::main]`): without one it panics, as tokio's timers do.
+/// A loser whose drop panics does not take the winner's answer along.
 ///
 /// # Cost
 ///
@@ -134,6 +138,7 @@ pub struct Settings {
     pub(crate) feeds: bool,
     pub(crate) ready: HedgeReady,
     pub(crate) books: Arc<Books>,
+    pub(crate) since: Arc<Mutex<Since>>,
 }
 
 /// What an extra attempt does when the service is not ready for it.
@@ -164,9 +169,9 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     /// # Errors
     ///
     /// [`BuildError::MaxHedges`] if `n` is out of range.
-    pub fn try_max_hedges(mut self, n: usize) -> Result<Self, BuildError> {
+    pub fn try_max_hedges(self, n: usize) -> Result<Self, BuildError> {
         BuildError::check_hedges(n)?;
-        self.parts.settings.books = Arc::new(Books::new(n as u32));
+        self.parts.settings.books.set_max_hedges(n as u32);
         Ok(self)
     }
 
@@ -267,6 +272,21 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
         })
     }
 
+    /// Shows every result of a call that got no accepted one to `show`, in the order of the
+    /// attempts: the caller gets the primary's alone.
+    ///
+    /// Comes after `.accept` and `.http`, which set the judge. A plain
+    /// `fn(&[(Attempt, &Result<Response, Error>)])`, or a closure that names its argument's type.
+    /// Results that lost are then kept until the call ends.
+    #[must_use]
+    pub fn on_all_lost<F>(self, show: F) -> HedgeLayer<P, R, ShowLosses<J, F>, Rec>
+    where
+        J: Clone,
+    {
+        let judge = J::clone(&self.parts.judge);
+        self.accept(ShowLosses { judge, show })
+    }
+
     pub(crate) fn exchange<X>(self, change: impl FnOnce(&R) -> X) -> HedgeLayer<P, X, J, Rec> {
         let parts = self.parts;
         HedgeLayer {
@@ -305,6 +325,9 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     }
 
     /// Reads the layer's counts and changes its live settings.
+    ///
+    /// Take it when the layer is complete: a later `.budget`, `.latency` or `.window` makes a new
+    /// one, which this handle does not see.
     #[must_use]
     pub fn handle(&self) -> HedgeHandle {
         HedgeHandle::new(self.parts.settings.clone())

@@ -11,6 +11,7 @@ mod build;
 mod service;
 pub mod policy;
 mod exchange;
+mod judge;
 mod rules;
 mod future;
 mod race;
@@ -27,13 +28,14 @@ mod http;
 
 pub use crate::drain::{Drain, DrainLayer, DrainStats, Drained};
 pub use crate::error::BuildError;
-pub use crate::event::{AllLost, HedgeEvent, Loss};
+pub use crate::event::HedgeEvent;
 pub use crate::exchange::{ByClone, ByReplay, Edited, Exchange, ReplayWith};
 pub use crate::future::ResponseFuture;
 pub use crate::handle::{HedgeHandle, HedgeStats};
 #[cfg(feature = "http")]
 pub use crate::http::{Http, HttpJudge};
 pub use crate::info::{AttemptInfo, Outcome, WinnerInfo};
+pub use crate::judge::ShowLosses;
 #[doc(hidden)]
 pub use crate::layer::Settings;
 pub use crate::layer::{HedgeLayer, HedgeReady, Parts};

@@ -3,6 +3,7 @@
 //! Attempts are polled in their order at every wake, so of two that are ready at once the lowest
 //! index wins. There are at most 65.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use tower_service::Service;
 use crate::ending::outcome_of;
 use crate::event::HedgeEvent;
 use crate::extra::{Extra, Step};
-use crate::future::{Next, Proj, Turn};
-use crate::info::{AttemptInfo, Outcome};
+use crate::future::{FAR, Next, Proj, Turn};
+use crate::info::Outcome;
 use crate::layer::HedgeReady;
 use crate::policy::Delay;
 use crate::rules::Rules;
@@ -31,8 +32,8 @@ where
     pub(crate) primary: Option<Outputs<S, Req>>,
     /// How long the primary ran and how it ended, once it has.
     pub(crate) primary_ended: Option<(Duration, Outcome)>,
-    /// What lost, for the recorder.
-    pub(crate) losses: Vec<(AttemptInfo, Outputs<S, Req>)>,
+    /// What extra attempts brought that lost, if the judge wants to see it.
+    pub(crate) losses: Vec<(Attempt, Outputs<S, Req>)>,
     /// The policy's delay for the attempt that it was asked about last.
     delay: Duration,
     /// The timer counts the patience of extras that wait while nothing runs.
@@ -58,8 +59,6 @@ where
 impl<S, K, Req> Proj<'_, S, K, Req>
 where
     S: Service<Req> + Clone,
-    S::Response: 'static,
-    S::Error: 'static,
     K: Rules<Req, S::Response, S::Error>,
 {
     #[cold]
@@ -69,13 +68,51 @@ where
         cx: &mut Context<'_>,
         turn: Turn<S::Response, S::Error>,
     ) -> Poll<Outputs<S, Req>> {
-        let mut race = self.race.take().unwrap_or_default();
+        let mut race = self
+            .race
+            .take()
+            .unwrap_or_else(|| Box::new(self.new_race()));
+        // The race goes back also when somebody's service panics: what was sent stays in the books.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.step(&mut race, cx, turn)));
+        match polled {
+            Ok(Poll::Ready(result)) => Poll::Ready(result),
+            Ok(Poll::Pending) => {
+                self.race.put(race);
+                Poll::Pending
+            }
+            Err(panic) => {
+                self.race.put(race);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// A race that knows what the quiet path has asked.
+    fn new_race(&self) -> Race<S, Req> {
+        let armed = self.timer.as_ref().as_pin_ref();
+        Race {
+            delay: match (*self.next, armed) {
+                (Next::Armed, Some(timer)) => {
+                    timer.deadline().saturating_duration_since(*self.started)
+                }
+                _ => FAR,
+            },
+            ..Race::default()
+        }
+    }
+
+    fn step(
+        &mut self,
+        race: &mut Race<S, Req>,
+        cx: &mut Context<'_>,
+        turn: Turn<S::Response, S::Error>,
+    ) -> Poll<Outputs<S, Req>> {
         match turn {
             Turn::Due(delay) => {
                 race.delay = delay;
-                self.fire(&mut race);
+                self.fire(race);
             }
-            Turn::PrimaryLost(result, class) => self.primary_lost(&mut race, result, class),
+            Turn::PrimaryLost(result, class) => self.primary_lost(race, result, class),
             Turn::Racing => {
                 if let Some(primary) = self.primary.as_mut().as_pin_mut()
                     && let Poll::Ready(result) = primary.poll(cx)
@@ -84,32 +121,30 @@ where
                     if matches!(class, Class::Success | Class::Fatal) {
                         return Poll::Ready(self.end(race, Attempt::PRIMARY, result, class));
                     }
-                    self.primary_lost(&mut race, result, class);
+                    self.primary_lost(race, result, class);
                 }
             }
         }
         loop {
-            if let Some((attempt, result, class)) = self.poll_extras(&mut race, cx) {
+            if let Some((attempt, result, class)) = self.poll_extras(race, cx) {
                 return Poll::Ready(self.end(race, attempt, result, class));
             }
-            if self.is_due(&mut race, cx) && self.fire(&mut race) {
+            if self.is_due(race, cx) && self.fire(race) {
                 continue;
             }
             if self.primary.is_some() || race.extras.iter().any(Extra::is_running) {
-                break;
+                return Poll::Pending;
             }
             // Nothing runs: whoever waits gets its patience, and then the next is sent now.
             if race.extras.iter().any(Extra::is_waiting) {
-                if !self.gives_up(&mut race, cx) {
-                    break;
+                if !self.gives_up(race, cx) {
+                    return Poll::Pending;
                 }
-            } else if self.may_follow(&mut race) && self.fire(&mut race) {
+            } else if self.may_follow(race) && self.fire(race) {
                 continue;
             }
             return Poll::Ready(self.end_all_lost(race));
         }
-        self.race.put(race);
-        Poll::Pending
     }
 
     fn primary_lost(&mut self, race: &mut Race<S, Req>, result: Outputs<S, Req>, class: Class) {
@@ -143,7 +178,11 @@ where
                         }
                         self.extra_lost(race, at, result, class);
                     }
-                    Step::Unavailable(error) => self.unavailable(race, at, error),
+                    Step::Unavailable(error) => {
+                        if self.core.parts.wants_losses() {
+                            race.losses.push((race.extras[at].attempt, Err(error)));
+                        }
+                    }
                     Step::NotReady => {
                         if self.core.parts.settings().ready == HedgeReady::NowOnly {
                             self.not_ready(&mut race.extras[at]);
@@ -167,7 +206,6 @@ where
         if race.giving_up {
             race.giving_up = false;
             self.timer.set(None);
-            *self.next = Next::Unasked;
         }
         let rules = &self.core.parts;
         rules.settings().books.fired(first);
@@ -192,23 +230,8 @@ where
             .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
         extra.ended = Some((elapsed, outcome));
         self.settle(now, extra.attempt, elapsed, outcome);
-        if self.core.parts.tells()
-            && let Some(info) = extra.info(*self.started)
-        {
-            race.losses.push((info, result));
-        }
-    }
-
-    /// The service of an extra attempt failed before it could be sent.
-    fn unavailable(&mut self, race: &mut Race<S, Req>, at: usize, error: S::Error) {
-        if self.core.parts.tells() {
-            let info = AttemptInfo {
-                attempt: race.extras[at].attempt,
-                started: self.started.elapsed(),
-                elapsed: Duration::ZERO,
-                outcome: Outcome::Failed,
-            };
-            race.losses.push((info, Err(error)));
+        if self.core.parts.wants_losses() {
+            race.losses.push((race.extras[at].attempt, result));
         }
     }
 
@@ -231,22 +254,28 @@ where
             return false;
         }
         if *self.next == Next::Unasked {
-            let Some(delay) = self.ask(race) else {
-                return false;
-            };
-            if delay <= self.started.elapsed() {
+            self.ask(race);
+        }
+        if *self.next == Next::Asked {
+            if race.delay <= self.started.elapsed() {
                 return true;
             }
-            if !self.arm(delay) {
-                *self.next = Next::Off;
-                return false;
-            }
+            self.arm(race.delay);
         }
-        *self.next == Next::Armed && self.poll_timer(cx).is_ready()
+        if *self.next != Next::Armed {
+            return false;
+        }
+        match self.poll_timer(cx) {
+            Poll::Ready(delay) => {
+                race.delay = delay;
+                true
+            }
+            Poll::Pending => false,
+        }
     }
 
-    /// Asks the policy about the next extra attempt; `None` if there will be none.
-    fn ask(&mut self, race: &mut Race<S, Req>) -> Option<Duration> {
+    /// Asks the policy about the next extra attempt.
+    fn ask(&mut self, race: &mut Race<S, Req>) {
         let attempt = race.next();
         let rules = &self.core.parts;
         let asked = match self.copy.as_ref() {
@@ -255,35 +284,26 @@ where
             }
             _ => Delay::Never,
         };
-        match asked {
+        *self.next = match asked {
             Delay::After(delay) => {
                 race.delay = delay;
-                Some(delay)
+                Next::Asked
             }
-            Delay::Never => {
-                *self.next = Next::Off;
-                None
-            }
-        }
+            Delay::Never => Next::Off,
+        };
     }
 
     /// Everything has failed: may the next extra attempt be sent ahead of its time?
     fn may_follow(&mut self, race: &mut Race<S, Req>) -> bool {
-        match *self.next {
-            Next::Unasked => self.ask(race).is_some(),
-            Next::Armed => {
-                // The quiet path may have armed it, before there was a race to write it down.
-                if let Some(timer) = self.timer.as_ref().as_pin_ref() {
-                    race.delay = timer.deadline().saturating_duration_since(*self.started);
-                }
-                true
-            }
-            Next::Off => false,
+        if *self.next == Next::Unasked {
+            self.ask(race);
         }
+        *self.next != Next::Off
     }
 
     /// Grants the next extra attempt, or switches further ones off for this call.
     fn fire(&mut self, race: &mut Race<S, Req>) -> bool {
+        race.giving_up = false;
         self.timer.set(None);
         *self.next = Next::Off;
         let attempt = race.next();
@@ -320,6 +340,10 @@ where
     fn gives_up(&mut self, race: &mut Race<S, Req>, cx: &mut Context<'_>) -> bool {
         if !race.giving_up {
             race.giving_up = true;
+            // The timer is needed for something else now.
+            if *self.next == Next::Armed {
+                *self.next = Next::Asked;
+            }
             let waiting = race.extras.iter().filter(|e| e.is_waiting());
             let patience = waiting.map(|e| e.patience).max().unwrap_or_default();
             self.timer.set(Some(sleep(patience)));

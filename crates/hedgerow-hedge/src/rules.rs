@@ -21,6 +21,10 @@ pub trait Rules<Req, Res, E>: Sealed {
     #[doc(hidden)]
     fn judge(&self, result: &Result<Res, E>) -> Class;
     #[doc(hidden)]
+    fn wants_losses(&self) -> bool;
+    #[doc(hidden)]
+    fn all_lost(&self, results: &[(Attempt, &Result<Res, E>)]);
+    #[doc(hidden)]
     fn copy(&self, request: &mut Req) -> Option<Req>;
     #[doc(hidden)]
     fn edit(&self, request: &mut Req, attempt: Attempt) -> bool;
@@ -68,6 +72,15 @@ where
     #[inline]
     fn judge(&self, result: &Result<Res, E>) -> Class {
         self.judge.classify(result)
+    }
+
+    #[inline]
+    fn wants_losses(&self) -> bool {
+        self.judge.wants_losses()
+    }
+
+    fn all_lost(&self, results: &[(Attempt, &Result<Res, E>)]) {
+        self.judge.all_lost(results);
     }
 
     #[inline]

@@ -67,8 +67,6 @@ impl<S: Clone, K> Core<S, K> {
 impl<S, Req, P, R, J, Rec> Service<Req> for Hedge<S, Parts<P, R, J, Rec>>
 where
     S: Service<Req> + Clone,
-    S::Response: 'static,
-    S::Error: 'static,
     P: HedgePolicy<Req>,
     R: Exchange<Req, S::Response>,
     J: Classify<S::Response, S::Error>,
@@ -87,20 +85,23 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let parts = &self.core.parts;
         let settings = &parts.settings;
-        if settings.feeds {
-            settings.budget.deposit();
-        }
-        let copy = if settings.books.begin() {
-            let copy = parts.exchange.copy(&mut request);
-            if copy.is_none() {
-                settings.books.unreplayable();
-            }
-            copy
+        let may_hedge = settings.books.max_hedges() > 0;
+        let copy = if may_hedge {
+            parts.exchange.copy(&mut request)
         } else {
             None
         };
         let started = Instant::now();
-        ResponseFuture::new(self.core.clone(), copy, started, self.inner.call(request))
+        let primary = self.inner.call(request);
+        // From here on nothing of the user's can panic: what is counted also ends.
+        settings.books.begin();
+        if settings.feeds {
+            settings.budget.deposit();
+        }
+        if may_hedge && copy.is_none() {
+            settings.books.unreplayable();
+        }
+        ResponseFuture::new(self.core.clone(), copy, started, primary)
     }
 }
 

@@ -139,10 +139,10 @@ impl Cell {
         self.rotate(marks);
     }
 
-    /// What has come since the older mark.
-    pub(crate) fn window(&self, marks: &Marks, into: &mut Counts) {
-        since(&self.events, &marks.older.events, &mut into.events);
-        since(&self.censored, &marks.older.censored, &mut into.censored);
+    /// What has come since the older mark; and how many samples have come at all.
+    pub(crate) fn window(&self, marks: &Marks, into: &mut Counts) -> u64 {
+        since(&self.events, &marks.older.events, &mut into.events)
+            + since(&self.censored, &marks.older.censored, &mut into.censored)
     }
 
     /// Adds everything that ever came to `counts`.
@@ -159,11 +159,14 @@ impl Cell {
 }
 
 /// Fewer than 2³² samples fall into one bucket in one window, so 32 bits tell them apart.
-fn since(counters: &[AtomicU64], mark: &[u32], into: &mut [u64]) {
+fn since(counters: &[AtomicU64], mark: &[u32], into: &mut [u64]) -> u64 {
+    let mut all = 0;
     for ((counter, mark), into) in counters.iter().zip(mark).zip(into) {
-        let now = counter.load(Ordering::Relaxed) as u32;
-        *into = u64::from(now.wrapping_sub(*mark));
+        let now = counter.load(Ordering::Relaxed);
+        *into = u64::from((now as u32).wrapping_sub(*mark));
+        all += now;
     }
+    all
 }
 
 impl Marks {

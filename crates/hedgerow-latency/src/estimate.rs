@@ -15,13 +15,24 @@ use crate::cell::Counts;
 /// Rounding errors of the product must not push a quantile into the next bucket.
 const EPSILON: f64 = 1e-9;
 
+/// What stands for a quantile that is beyond the last event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// The largest age seen: the latency is known to be at least that.
+    LargestAge,
+    /// The same, but at most twice the largest whole latency: what to wait for, where many are
+    /// never answered at all.
+    Patience,
+}
+
 /// The quantiles `wanted` (each 0 < q < 1, ascending) in one pass.
 ///
-/// `None` without any sample. A quantile beyond the last event, because too much was cut off, is
-/// the largest age seen: the latency is known to be at least that.
+/// A quantile beyond the last event, because too much was cut off, is as `beyond` says. `None`
+/// without any sample, or without what `beyond` asks for.
 pub(crate) fn quantiles<const N: usize>(
     counts: &Counts,
     wanted: [f64; N],
+    beyond: Beyond,
 ) -> Option<[Duration; N]> {
     let mut found = [Duration::ZERO; N];
     let mut pending = 0;
@@ -30,12 +41,15 @@ pub(crate) fn quantiles<const N: usize>(
         return None;
     }
     let mut surviving = 1.0_f64;
-    let mut last = 0;
+    let (mut last, mut last_event) = (0, None);
     for (index, (&events, &censored)) in counts.events.iter().zip(&counts.censored).enumerate() {
         if events == 0 && censored == 0 {
             continue;
         }
         last = index;
+        if events > 0 {
+            last_event = Some(index);
+        }
         let after = surviving * (at_risk - events) as f64 / at_risk as f64;
         while pending < N && after <= 1.0 - wanted[pending] + EPSILON {
             let part = (surviving - (1.0 - wanted[pending])) / (surviving - after);
@@ -48,7 +62,11 @@ pub(crate) fn quantiles<const N: usize>(
         surviving = after;
         at_risk -= events + censored;
     }
-    found[pending..].fill(bucket::within(last, 1.0));
+    let largest = bucket::within(last, 1.0);
+    found[pending..].fill(match beyond {
+        Beyond::LargestAge => largest,
+        Beyond::Patience => largest.min(bucket::within(last_event?, 1.0) * 2),
+    });
     Some(found)
 }
 
@@ -69,7 +87,7 @@ mod tests {
     }
 
     fn us(counts: &Counts, q: f64) -> Option<u64> {
-        quantiles(counts, [q]).map(|[d]| d.as_micros() as u64)
+        quantiles(counts, [q], Beyond::LargestAge).map(|[d]| d.as_micros() as u64)
     }
 
     #[test]
@@ -116,9 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn patience_ends_at_twice_the_largest_whole_latency() {
+        let wait = |counts: &Counts| {
+            let found = quantiles(counts, [0.9], Beyond::Patience);
+            found.map(|[d]| d.as_micros() as u64)
+        };
+        assert_eq!(wait(&counts(&[10, 20], &[50, 60, 90])), Some(40));
+        assert_eq!(wait(&counts(&[10, 20], &[21, 22, 25])), Some(25));
+        assert_eq!(wait(&counts(&[], &[40])), None);
+    }
+
+    #[test]
     fn one_pass_finds_several_in_order() {
         let all: Vec<u64> = (1..=100).collect();
-        let found = quantiles(&counts(&all, &[]), [0.5, 0.9, 0.99]);
+        let found = quantiles(&counts(&all, &[]), [0.5, 0.9, 0.99], Beyond::LargestAge);
         assert_eq!(found, Some([50, 90, 99].map(Duration::from_micros)));
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::bucket::{self, BUCKETS};
 use crate::cell::{Cell, Counts, Mark, Marks, TICK, shard};
 use crate::error::WindowError;
-use crate::estimate;
+use crate::estimate::{self, Beyond};
 use crate::published::Published;
 use crate::snapshot::Snapshot;
 use crate::sync::{AtomicU64, Ordering};
@@ -61,8 +61,7 @@ const MAX_WINDOW: u64 = 1 << 31;
 /// no allocation. Reading a quantile through [`LatencyView`] is a few loads: the values are
 /// published, computed anew at most every 250 ms (and every 64 samples among the first 1,024) by
 /// whichever thread records then, in about 30,000 instructions. Published values may lag by 15
-/// samples a thread. A histogram holds about 110 KiB, and as much again for extras once there are
-/// any. The bench `overhead` measures it.
+/// samples a thread. A histogram holds about 130 KiB, and 50 more for extras once there are any. The bench `overhead` measures it.
 #[derive(Clone)]
 pub struct Latency {
     inner: Arc<Inner>,
@@ -84,6 +83,8 @@ struct Inner {
 struct Maintenance {
     marks: Marks,
     scratch: Counts,
+    /// How many samples had come when the window was forgotten.
+    forgotten: u64,
     /// What was merged from elsewhere.
     merged: Option<Counts>,
 }
@@ -129,11 +130,11 @@ impl Latency {
     /// A `q` outside of 0 < q < 1 gets the default window.
     #[must_use]
     pub fn for_quantile(q: f64) -> Self {
-        let needed = (20.0 / (1.0 - q)).ceil();
-        if !(needed > 0.0 && needed < MAX_WINDOW as f64) {
+        if !(q > 0.0 && q < 1.0) {
             return Self::new();
         }
-        Self::build((needed as u64).max(DEFAULT_WINDOW))
+        let needed = (20.0 / (1.0 - q)).ceil() as u64;
+        Self::build(needed.clamp(DEFAULT_WINDOW, MAX_WINDOW))
     }
 
     fn build(half: u64) -> Self {
@@ -147,6 +148,7 @@ impl Latency {
                 maintenance: Mutex::new(Maintenance {
                     marks: Marks::new(BUCKETS),
                     scratch: Counts::new(BUCKETS),
+                    forgotten: 0,
                     merged: None,
                 }),
                 base: now(),
@@ -239,7 +241,14 @@ impl Latency {
     /// For a backend that was replaced by another. [`total`](Self::total) keeps them.
     pub fn forget(&self) {
         let mut maintenance = self.inner.maintenance.lock();
-        self.inner.primaries.forget(&mut maintenance.marks);
+        let Maintenance {
+            marks,
+            scratch,
+            forgotten,
+            ..
+        } = &mut *maintenance;
+        self.inner.primaries.forget(marks);
+        *forgotten = self.inner.primaries.window(marks, scratch);
         self.inner.publish(&mut maintenance);
     }
 
@@ -296,9 +305,11 @@ impl Inner {
     }
 
     fn publish(&self, maintenance: &mut Maintenance) {
-        self.primaries
+        let all = self
+            .primaries
             .window(&maintenance.marks, &mut maintenance.scratch);
-        self.published.publish(&maintenance.scratch);
+        let samples = all.saturating_sub(maintenance.forgotten);
+        self.published.publish(&maintenance.scratch, samples);
     }
 }
 
@@ -318,7 +329,11 @@ fn now() -> Instant {
 // === impl LatencyView ===
 
 impl LatencyView for Latency {
-    /// The published quantile. The first request for a `q` computes it and has it published from
+    /// The published quantile. Where so much was cut off that it is not known (more primaries hang
+    /// than 1 − `q`), the largest age seen, but at most twice the largest whole latency, and `None`
+    /// if there is none: what a policy would wait for.
+    ///
+    /// The first request for a `q` computes it and has it published from
     /// then on; up to eight different ones are, any further is computed at each call.
     fn quantile(&self, q: f64) -> Option<Duration> {
         if let Some(value) = self.inner.published.get(q) {
@@ -333,10 +348,11 @@ impl LatencyView for Latency {
             return self.inner.published.get(q).flatten();
         }
         drop(maintenance);
-        estimate::quantiles(self.window().counts(), [q]).map(|[found]| found)
+        estimate::quantiles(self.window().counts(), [q], Beyond::Patience).map(|[found]| found)
     }
 
-    /// Samples in the window when the quantiles were published.
+    /// Samples of primaries, since the start or since [`forget`](Latency::forget), when the
+    /// quantiles were published.
     fn count(&self) -> u64 {
         self.inner.published.count()
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::cell::Counts;
-use crate::estimate;
+use crate::estimate::{self, Beyond};
 use crate::sync::{AtomicU64, Ordering};
 
 const SLOTS: usize = 8;
 const EMPTY: u64 = 0;
 const UNKNOWN: u64 = u64::MAX;
 
-/// Up to eight quantiles that are kept computed, and the number of samples they stand on.
+/// Up to eight quantiles that are kept computed, and how many samples have come.
 pub(crate) struct Published {
     /// The bits of each tracked `q`, [`EMPTY`] from the first free slot on.
     asked: [AtomicU64; SLOTS],
@@ -60,19 +60,19 @@ impl Published {
         false
     }
 
-    /// Computes every tracked quantile from `counts`. Under the maintenance lock.
-    pub(crate) fn publish(&self, counts: &Counts) {
+    /// Computes every tracked quantile from `counts`, the window of `samples` that came since the
+    /// start. Under the maintenance lock.
+    pub(crate) fn publish(&self, counts: &Counts, samples: u64) {
         for (asked, value) in self.asked.iter().zip(&self.values) {
             let bits = asked.load(Ordering::Relaxed);
             if bits == EMPTY {
                 break;
             }
-            let ns = estimate::quantiles(counts, [f64::from_bits(bits)])
+            let ns = estimate::quantiles(counts, [f64::from_bits(bits)], Beyond::Patience)
                 .map_or(UNKNOWN, |[found]| found.as_nanos() as u64);
             value.store(ns, Ordering::Relaxed);
         }
-        let count = counts.events.iter().chain(&counts.censored).sum();
-        self.count.store(count, Ordering::Release);
+        self.count.store(samples, Ordering::Release);
     }
 
     #[inline]

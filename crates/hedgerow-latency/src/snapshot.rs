@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::bucket::{self, BUCKETS};
 use crate::cell::Counts;
-use crate::estimate;
+use crate::estimate::{self, Beyond};
 
 /// A copy of a [`Latency`](crate::Latency)'s counts at one moment.
 ///
@@ -43,7 +43,7 @@ impl Snapshot {
         if !(q > 0.0 && q < 1.0) {
             return None;
         }
-        estimate::quantiles(&self.counts, [q]).map(|[found]| found)
+        estimate::quantiles(&self.counts, [q], Beyond::LargestAge).map(|[found]| found)
     }
 
     /// How many samples there are, cut-off ones included.

@@ -45,9 +45,8 @@ pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
 
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
-    AllLost, AttemptInfo, BuildError, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent,
-    HedgeHandle, HedgeLayer, HedgePolicy, HedgeReady, HedgeStats, Loss, Outcome, Sample,
-    WinnerInfo, policy,
+    AttemptInfo, BuildError, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent, HedgeHandle,
+    HedgeLayer, HedgePolicy, HedgeReady, HedgeStats, Outcome, Sample, WinnerInfo, policy,
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
 pub use hedgerow_hedge::{Http, HttpJudge};

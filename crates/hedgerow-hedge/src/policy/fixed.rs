@@ -5,7 +5,7 @@ use std::time::Duration;
 use hedgerow_core::{Attempt, LatencyView};
 
 use super::{Delay, HedgePolicy};
-use crate::error::BuildError;
+use crate::error::{BuildError, MAX_HEDGES};
 
 /// The first extra attempt after a fixed delay, the second after twice that, and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl Schedule {
     ///
     /// [`BuildError`] if there are none, more than 64, or one is smaller than the one before.
     pub fn try_new(delays: impl IntoIterator<Item = Duration>) -> Result<Self, BuildError> {
-        let delays: Box<[Duration]> = delays.into_iter().collect();
+        // One more than may be: enough to see that there are too many.
+        let delays: Box<[Duration]> = delays.into_iter().take(MAX_HEDGES + 1).collect();
         if delays.is_empty() {
             return Err(BuildError::EmptySchedule);
         }

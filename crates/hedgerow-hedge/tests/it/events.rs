@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::{Budget, Recorder};
+use hedgerow_core::{Attempt, Budget, Class, Recorder};
 use hedgerow_hedge::{HedgeEvent, HedgeLayer, Outcome, WinnerInfo};
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -28,14 +28,7 @@ impl Recorder<HedgeEvent> for Notes {
             }
             HedgeEvent::Won(info) => format!("won {}", info.index),
             HedgeEvent::Fatal(info) => format!("fatal {}", info.index),
-            HedgeEvent::AllLost(lost) => {
-                let errors: Vec<_> = lost
-                    .losses
-                    .iter()
-                    .map(|loss| loss.get::<&'static str>().copied().unwrap_or("?"))
-                    .collect();
-                format!("all lost {}", errors.join(","))
-            }
+            HedgeEvent::AllLost(_) => "all lost".into(),
             HedgeEvent::Cancelled(_) => "cancelled".into(),
             _ => "unknown".into(),
         };
@@ -137,7 +130,12 @@ async fn a_won_hedge_costs_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_lose_the_others_errors_go_to_the_recorder_in_one_event() {
+async fn when_all_lose_one_event_says_so_and_every_result_is_shown() {
+    fn refuse_all(_: &Result<&'static str, &'static str>) -> Class {
+        Class::RETRYABLE
+    }
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let shown_to = shown.clone();
     let notes = Notes::default();
     let backend = Backend::new(|attempt| match attempt.index() {
         0 => (ms(20), Err("zero")),
@@ -146,13 +144,18 @@ async fn when_all_lose_the_others_errors_go_to_the_recorder_in_one_event() {
     });
     let layer = HedgeLayer::schedule([ms(500), ms(900)])
         .clone_requests()
-        .accept(hedgerow_core::accept_if(|_: &&str| false))
+        .accept(refuse_all)
+        .on_all_lost(
+            move |results: &[(Attempt, &Result<&'static str, &'static str>)]| {
+                let results = results
+                    .iter()
+                    .map(|(attempt, result)| (attempt.index(), **result));
+                shown_to.lock().extend(results);
+            },
+        )
         .recorder(notes.clone());
     assert_eq!(call(layer.layer(backend)).await.0, Err("zero"));
-    assert_eq!(
-        notes.lines(),
-        ["fired 1 20", "fired 2 40", "all lost one,two"]
-    );
+    assert_eq!(notes.lines(), ["fired 1 20", "fired 2 40", "all lost"]);
     let outcomes: Vec<_> = notes.info().attempts.iter().map(|a| a.outcome).collect();
     assert_eq!(
         outcomes,

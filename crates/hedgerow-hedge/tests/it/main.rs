@@ -12,6 +12,7 @@ mod model;
 mod policies;
 mod race;
 mod readiness;
+mod regressions;
 mod stacks;
 mod statistics;
 mod stats;
