@@ -164,8 +164,6 @@ impl<S, Req, Res, E> Service<Req> for Drain<S>
 where
     S: Service<Req, Response = Res, Error = E>,
     S::Future: Future<Output = Result<Res, E>> + Send + 'static,
-    Res: Send + 'static,
-    E: Send + 'static,
 {
     type Response = Res;
     type Error = E;
@@ -189,8 +187,6 @@ where
 pub struct Drained<F, Res, E>
 where
     F: Future<Output = Result<Res, E>> + Send + 'static,
-    Res: Send + 'static,
-    E: Send + 'static,
 {
     inner: Option<Pin<Box<F>>>,
     attempt: Attempt,
@@ -200,8 +196,6 @@ where
 impl<F, Res, E> Future for Drained<F, Res, E>
 where
     F: Future<Output = Result<Res, E>> + Send + 'static,
-    Res: Send + 'static,
-    E: Send + 'static,
 {
     type Output = Result<Res, E>;
 
@@ -218,8 +212,6 @@ where
 impl<F, Res, E> Drop for Drained<F, Res, E>
 where
     F: Future<Output = Result<Res, E>> + Send + 'static,
-    Res: Send + 'static,
-    E: Send + 'static,
 {
     fn drop(&mut self) {
         if let Some(loser) = self.inner.take()
@@ -288,8 +280,6 @@ impl<S: fmt::Debug> fmt::Debug for Drain<S> {
 impl<F, Res, E> fmt::Debug for Drained<F, Res, E>
 where
     F: Future<Output = Result<Res, E>> + Send + 'static,
-    Res: Send + 'static,
-    E: Send + 'static,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drained")

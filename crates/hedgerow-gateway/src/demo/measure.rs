@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hedgerow_sim::{BindError, Law, Load, Report, Upstream};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Empty};
 use indicatif::ProgressBar;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::DemoError;
@@ -125,7 +127,20 @@ pub(super) fn stream(seed: u64, number: u16) -> u64 {
         .wrapping_add(u64::from(number))
 }
 
+/// A call that takes longer has failed. Without an end to each call, a run that is out of file
+/// descriptors would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 async fn get(service: HttpService, server: Uri) -> Result<(), String> {
+    match timeout(PATIENCE, exchange(service, server)).await {
+        Ok(result) => result,
+        Err(_) => Err(format!(
+            "no answer within {PATIENCE:?}; is the rate too high, or `ulimit -n` too low?"
+        )),
+    }
+}
+
+async fn exchange(service: HttpService, server: Uri) -> Result<(), String> {
     let mut request: Get = Request::new(Empty::new());
     *request.uri_mut() = server;
     let answer = service
