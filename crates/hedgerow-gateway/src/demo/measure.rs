@@ -42,7 +42,9 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Requests beyond one a call, in percent of the calls, as the servers counted them.
     pub(super) fn extra_percent(&self) -> f64 {
-        100.0 * (self.requests as f64 - self.calls as f64) / self.calls as f64
+        // A call that failed to connect has reached no server.
+        let extra = self.requests.saturating_sub(self.calls);
+        extra as f64 * 100.0 / self.calls as f64
     }
 }
 
