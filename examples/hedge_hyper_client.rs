@@ -1,6 +1,4 @@
-//! A hyper client whose slow requests are sent a second time.
-//!
-//! The server on loopback takes 2 ms, but a second for one request in fifty.
+//! A hyper client whose slow requests are sent again: one in fifty takes a second instead of 2 ms.
 
 #![expect(
     clippy::print_stdout,

@@ -7,8 +7,7 @@ use std::sync::Arc;
 ///
 /// `()` records nothing and costs nothing: the layer does not even build the event. Functions and
 /// closures are recorders; so are `Arc`s of recorders and pairs of them (each is told in turn).
-/// A closure that panics is caught: it loses its own event, never the call's answer. A type that
-/// implements this trait itself must not panic.
+/// A recorder that panics is caught: it loses its own event, never the call's answer.
 ///
 /// # Examples
 ///

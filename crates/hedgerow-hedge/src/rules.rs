@@ -1,5 +1,7 @@
 //! The layer's four parts seen as one, so that a future names one type instead of four.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use hedgerow_core::{Attempt, Class, Classify, Recorder};
 
 use crate::event::HedgeEvent;
@@ -108,6 +110,7 @@ where
 
     #[inline]
     fn tell(&self, event: &HedgeEvent) {
-        self.recorder.record(event);
+        // A recorder that panics loses its event and nothing else. The panic hook has reported it.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.recorder.record(event)));
     }
 }

@@ -53,3 +53,11 @@ pub use hedgerow_hedge::{Http, HttpJudge};
 
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
+
+/// The whole crate of the hedge layer, for the types that one rarely names: its
+/// [`Parts`](hedgerow_hedge::Parts), how requests are copied, the response future.
+#[cfg(feature = "hedge")]
+pub use hedgerow_hedge as hedge;
+/// The whole crate of the latency histogram.
+#[cfg(feature = "latency")]
+pub use hedgerow_latency as latency;

@@ -204,6 +204,24 @@ async fn a_panicking_recorder_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recorder_of_ones_own_that_panics_loses_nothing_either() {
+    struct Panics;
+    impl Recorder<HedgeEvent> for Panics {
+        fn record(&self, _: &HedgeEvent) {
+            panic!("on purpose");
+        }
+    }
+    let layer = HedgeLayer::fixed(ms(10)).clone_requests().recorder(Panics);
+    let backend = Backend::taking(&[100, 5]);
+    assert_eq!(call(layer.layer(backend.clone())).await.0, Ok("hedge"));
+    assert_eq!(
+        call(layer.layer(Backend::taking(&[0]))).await.0,
+        Ok("primary")
+    );
+    assert_eq!((backend.alive(), layer.handle().stats().hedge_wins), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_call_is_told_with_the_ages_of_its_attempts() {
     let notes = Notes::default();
     let layer = HedgeLayer::fixed(ms(10))
