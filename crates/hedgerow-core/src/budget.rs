@@ -86,7 +86,7 @@ impl Budget {
     /// If `percent` is out of range: [`try_percent`](Self::try_percent) returns the reason instead.
     #[must_use]
     #[track_caller]
-    pub fn percent(percent: f64) -> Self {
+    pub fn percent(percent: impl Into<f64>) -> Self {
         match Self::try_percent(percent) {
             Ok(budget) => budget,
             Err(error) => panic!("{error}"),
@@ -98,7 +98,8 @@ impl Budget {
     /// # Errors
     ///
     /// [`BudgetError::Percent`] if `percent` is out of range.
-    pub fn try_percent(percent: f64) -> Result<Self, BudgetError> {
+    pub fn try_percent(percent: impl Into<f64>) -> Result<Self, BudgetError> {
+        let percent = percent.into();
         if !(0.0..=MAX_PERCENT).contains(&percent) {
             return Err(BudgetError::Percent(percent));
         }

@@ -64,10 +64,11 @@ use crate::service::Hedge;
 /// `http::Request` with an idempotent method or an `Idempotency-Key`, and types that you mark. For
 /// any request that is `Clone` call [`clone_requests`](Self::clone_requests).
 ///
-/// If the compiler answers `service.call(request)` with "no method named `call` found" (E0599), it
-/// is this: the request does not say that it may be sent twice. Hand the service to anything that
-/// asks for `Service<YourRequest>`, like `ServiceExt::<YourRequest>::oneshot(service, request)`,
-/// and the compiler names [`Replay`](hedgerow_core::Replay) and what to write.
+/// If the compiler answers `service.call(request)`, `.ready()` or `.oneshot(request)` with E0599 ("no
+/// method named `call` found", "trait bounds were not satisfied"), it is most often this: the
+/// request does not say that it may be sent twice. Hand the service to anything that asks for
+/// `Service<YourRequest>`, like `ServiceExt::<YourRequest>::oneshot(service, request)`, and the
+/// compiler names [`Replay`](hedgerow_core::Replay) and what to write.
 ///
 /// # Units
 ///
@@ -206,6 +207,8 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     }
 
     /// Records into a histogram of its own whose window has halves of `half` samples.
+    ///
+    /// Replaces a handle that [`latency`](Self::latency) has set.
     ///
     /// Defaults to max(1,000, 20 / (1 − *p*)) for a percentile, 1,000 for others.
     ///
