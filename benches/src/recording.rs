@@ -11,10 +11,12 @@ use tokio::time::Instant;
 
 use crate::times::median;
 
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 11;
 /// How many different latencies are recorded, over and over.
 const DIFFERENT: usize = 1_024;
-const RECORDS: usize = 200 * DIFFERENT;
+/// Enough for tens of milliseconds: two threads that have just been started share a core for a while
+/// and take turns, in which a lock costs next to nothing.
+const RECORDS: usize = 2_000 * DIFFERENT;
 /// What the locked histogram is asked to tell apart: 1 µs to 1 h, three digits.
 const HIGHEST_US: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;

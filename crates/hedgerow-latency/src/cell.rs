@@ -33,14 +33,15 @@ pub(crate) struct Cell {
     /// How many samples were cut off: as long as none is, nobody looks through their buckets.
     cut_off: AtomicU64,
     /// Samples since the newer mark, known in steps of [`TICK`].
-    filled: AtomicU64,
+    filled: Alone<AtomicU64>,
     half_size: u64,
-    shards: [Shard; SHARDS],
+    shards: [Alone<AtomicU32>; SHARDS],
 }
 
-/// A counter on a cache line of its own.
-#[repr(align(64))]
-struct Shard(AtomicU32);
+/// A counter on cache lines of its own (two: they are fetched in pairs), so that writing it takes
+/// nothing away from whoever reads its neighbours.
+#[repr(align(128))]
+struct Alone<T>(T);
 
 /// Copies of a cell's counters, cut to 32 bits: the window began at the older one.
 pub(crate) struct Marks {
@@ -90,9 +91,9 @@ impl Cell {
             events: zeros(),
             censored: zeros(),
             cut_off: AtomicU64::new(0),
-            filled: AtomicU64::new(0),
+            filled: Alone(AtomicU64::new(0)),
             half_size: half_size.next_multiple_of(u64::from(TICK)),
-            shards: std::array::from_fn(|_| Shard(AtomicU32::new(0))),
+            shards: std::array::from_fn(|_| Alone(AtomicU32::new(0))),
         }
     }
 
@@ -118,17 +119,17 @@ impl Cell {
             return None;
         }
         let tick = u64::from(TICK);
-        Some(self.filled.fetch_add(tick, Ordering::Relaxed) + tick)
+        Some(self.filled.0.fetch_add(tick, Ordering::Relaxed) + tick)
     }
 
     /// Whether so many halves have come since the newer mark.
     pub(crate) fn has_halves(&self, halves: u64) -> bool {
-        self.filled.load(Ordering::Relaxed) >= self.half_size * halves
+        self.filled.0.load(Ordering::Relaxed) >= self.half_size * halves
     }
 
     /// Begins a new half: the window starts where the last one began.
     pub(crate) fn rotate(&self, marks: &mut Marks) {
-        self.filled.store(0, Ordering::Relaxed);
+        self.filled.0.store(0, Ordering::Relaxed);
         std::mem::swap(&mut marks.older, &mut marks.newer);
         marks.newer.copy(self);
     }
