@@ -57,11 +57,12 @@ const MAX_WINDOW: u64 = 1 << 31;
 ///
 /// # Cost
 ///
-/// Recording is two relaxed `fetch_add`s, one of them on a cache line of the thread's own; no lock,
-/// no allocation. Reading a quantile through [`LatencyView`] is a few loads: the values are
+/// Recording is one relaxed `fetch_add` and a plain count on cache lines of the thread's own; no
+/// lock, no allocation. Reading a quantile through [`LatencyView`] is a few loads: the values are
 /// published, computed anew at most every 250 ms (and every 64 samples among the first 1,024) by
 /// whichever thread records then, in about 30,000 instructions. Published values may lag by 15
-/// samples a thread. A histogram holds about 150 KiB, and 50 more for extras once there are any. The bench `overhead` measures it.
+/// samples a thread. A histogram holds about 150 KiB, and 50 more for extras once there are any.
+/// The bench `overhead` measures it.
 #[derive(Clone)]
 pub struct Latency {
     inner: Arc<Inner>,
