@@ -5,11 +5,15 @@
 //! since a mark, a copy of the counters that was taken a while ago ([`Marks`], behind the owner's
 //! lock). So no sample can be lost between a recorder and a rotation.
 
+use crate::bucket::Grain;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Samples of one shard between two ticks.
 pub(crate) const TICK: u32 = 16;
-const SHARDS: usize = 32;
+/// Shards of a cell that many threads record into.
+pub(crate) const MANY: usize = 32;
+/// Shards of a cell that is one of many.
+pub(crate) const ONE: usize = 1;
 
 /// What a sample says about the latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,7 @@ pub(crate) enum Mark {
 /// Per bucket: events and censored samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
+    pub(crate) grain: Grain,
     pub(crate) events: Vec<u64>,
     pub(crate) censored: Vec<u64>,
 }
@@ -35,7 +40,8 @@ pub(crate) struct Cell {
     /// Samples since the newer mark, known in steps of [`TICK`].
     filled: Alone<AtomicU64>,
     half_size: u64,
-    shards: [Alone<AtomicU32>; SHARDS],
+    /// A power of two of them.
+    shards: Box<[Alone<AtomicU32>]>,
 }
 
 /// A counter on cache lines of its own (two: they are fetched in pairs), so that writing it takes
@@ -44,11 +50,14 @@ pub(crate) struct Cell {
 struct Alone<T>(T);
 
 /// Copies of a cell's counters, cut to 32 bits: the window began at the older one.
+#[derive(Default)]
 pub(crate) struct Marks {
     older: Copied,
     newer: Copied,
 }
 
+/// Empty until it is copied for the first time, which stands for zeros.
+#[derive(Default)]
 struct Copied {
     events: Vec<u32>,
     censored: Vec<u32>,
@@ -57,35 +66,56 @@ struct Copied {
 }
 
 impl Counts {
-    pub(crate) fn new(buckets: usize) -> Self {
+    pub(crate) fn new(grain: Grain) -> Self {
         Self {
-            events: vec![0; buckets],
-            censored: vec![0; buckets],
+            grain,
+            events: vec![0; grain.buckets()],
+            censored: vec![0; grain.buckets()],
         }
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.events.iter_mut().zip(&other.events) {
-            *mine += theirs;
-        }
-        for (mine, theirs) in self.censored.iter_mut().zip(&other.censored) {
-            *mine += theirs;
-        }
+        self.combine(other, u64::saturating_add);
     }
 
     pub(crate) fn subtract(&mut self, other: &Self) {
-        for (mine, theirs) in self.events.iter_mut().zip(&other.events) {
-            *mine = mine.saturating_sub(*theirs);
+        self.combine(other, u64::saturating_sub);
+    }
+
+    /// Counts of another grain fall into the bucket of their own bucket's middle.
+    fn combine(&mut self, other: &Self, with: impl Fn(u64, u64) -> u64) {
+        let (mine, theirs) = (self.grain, other.grain);
+        for (into, from) in [
+            (&mut self.events, &other.events),
+            (&mut self.censored, &other.censored),
+        ] {
+            for (index, &n) in from.iter().enumerate().filter(|&(_, &n)| n > 0) {
+                let place = if mine == theirs {
+                    index
+                } else {
+                    mine.index(theirs.middle(index).round() as u64)
+                };
+                into[place] = with(into[place], n);
+            }
         }
-        for (mine, theirs) in self.censored.iter_mut().zip(&other.censored) {
-            *mine = mine.saturating_sub(*theirs);
-        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.events.iter().chain(&self.censored).sum()
+    }
+
+    /// Whether so many samples can have come: what is read from a file may say anything, and sums
+    /// of it are not to overflow.
+    #[cfg(any(feature = "hlog", feature = "serde"))]
+    pub(crate) fn is_sane(&self) -> bool {
+        let all = self.events.iter().chain(&self.censored);
+        all.fold(0, |sum: u64, &n| sum.saturating_add(n)) <= 1 << 48
     }
 }
 
 impl Cell {
     /// A cell whose halves hold `half_size` samples each, rounded up to whole ticks.
-    pub(crate) fn new(buckets: usize, half_size: u64) -> Self {
+    pub(crate) fn new(buckets: usize, half_size: u64, shards: usize) -> Self {
         let zeros = || (0..buckets).map(|_| AtomicU64::new(0)).collect();
         Self {
             events: zeros(),
@@ -93,7 +123,9 @@ impl Cell {
             cut_off: AtomicU64::new(0),
             filled: Alone(AtomicU64::new(0)),
             half_size: half_size.next_multiple_of(u64::from(TICK)),
-            shards: std::array::from_fn(|_| Alone(AtomicU32::new(0))),
+            shards: (0..shards.next_power_of_two())
+                .map(|_| Alone(AtomicU32::new(0)))
+                .collect(),
         }
     }
 
@@ -112,7 +144,7 @@ impl Cell {
         }
         // Not a `fetch_add`, which would cost as much as the one above: should two threads share a
         // shard and meet, a tick comes one sample later.
-        let ticks = &self.shards[shard % SHARDS].0;
+        let ticks = &self.shards[shard & (self.shards.len() - 1)].0;
         let count = ticks.load(Ordering::Relaxed).wrapping_add(1);
         ticks.store(count, Ordering::Relaxed);
         if !count.is_multiple_of(TICK) {
@@ -146,6 +178,25 @@ impl Cell {
             + since(&self.censored, &marks.older.censored, &mut into.censored)
     }
 
+    /// Adds samples as if they had come just now, one by one; of one bucket at most 2³¹, which a
+    /// window can tell apart.
+    pub(crate) fn restore(&self, counts: &mut Counts) {
+        for n in counts.events.iter_mut().chain(&mut counts.censored) {
+            *n = (*n).min(1 << 31);
+        }
+        for (from, into) in [
+            (&counts.events, &self.events),
+            (&counts.censored, &self.censored),
+        ] {
+            for (&n, counter) in from.iter().zip(into).filter(|&(&n, _)| n > 0) {
+                counter.fetch_add(n, Ordering::Relaxed);
+            }
+        }
+        let cut_off = counts.censored.iter().sum();
+        self.cut_off.fetch_add(cut_off, Ordering::Release);
+        self.filled.0.fetch_add(counts.total(), Ordering::Relaxed);
+    }
+
     /// Adds everything that ever came to `counts`.
     pub(crate) fn add_total(&self, counts: &mut Counts) {
         for (from, into) in [
@@ -162,42 +213,30 @@ impl Cell {
 /// Fewer than 2³² samples fall into one bucket in one window, so 32 bits tell them apart.
 fn since(counters: &[AtomicU64], mark: &[u32], into: &mut [u64]) -> u64 {
     let mut all = 0;
-    for ((counter, mark), into) in counters.iter().zip(mark).zip(into) {
+    for (index, (counter, into)) in counters.iter().zip(into).enumerate() {
         let now = counter.load(Ordering::Relaxed);
-        *into = u64::from((now as u32).wrapping_sub(*mark));
+        let mark = mark.get(index).copied().unwrap_or(0);
+        *into = u64::from((now as u32).wrapping_sub(mark));
         all += now;
     }
     all
 }
 
-impl Marks {
-    pub(crate) fn new(buckets: usize) -> Self {
-        let zeros = || Copied {
-            events: vec![0; buckets],
-            censored: vec![0; buckets],
-            cut_off: 0,
-        };
-        Self {
-            older: zeros(),
-            newer: zeros(),
-        }
-    }
-}
-
 impl Copied {
     fn copy(&mut self, cell: &Cell) {
-        for (mine, counter) in self.events.iter_mut().zip(&cell.events) {
-            *mine = counter.load(Ordering::Relaxed) as u32;
-        }
+        copy(&cell.events, &mut self.events);
         let cut_off = cell.cut_off.load(Ordering::Acquire);
         if self.cut_off == cut_off {
             return;
         }
         self.cut_off = cut_off;
-        for (mine, counter) in self.censored.iter_mut().zip(&cell.censored) {
-            *mine = counter.load(Ordering::Relaxed) as u32;
-        }
+        copy(&cell.censored, &mut self.censored);
     }
+}
+
+fn copy(counters: &[AtomicU64], into: &mut Vec<u32>) {
+    into.clear();
+    into.extend(counters.iter().map(|n| n.load(Ordering::Relaxed) as u32));
 }
 
 /// The shard of this thread.
@@ -215,7 +254,7 @@ pub(crate) fn shard() -> usize {
     if mine != usize::MAX {
         return mine;
     }
-    let mine = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    let mine = NEXT.fetch_add(1, Ordering::Relaxed) % MANY;
     SHARD.set(mine);
     mine
 }
@@ -229,15 +268,23 @@ pub(crate) fn shard() -> usize {
 mod tests {
     use super::*;
 
+    fn eight() -> Counts {
+        Counts {
+            grain: Grain::FINE,
+            events: vec![0; 8],
+            censored: vec![0; 8],
+        }
+    }
+
     fn held(cell: &Cell, marks: &Marks) -> u64 {
-        let mut window = Counts::new(8);
+        let mut window = eight();
         cell.window(marks, &mut window);
-        window.events.iter().chain(&window.censored).sum()
+        window.total()
     }
 
     #[test]
     fn the_window_is_never_empty_after_its_first_sample() {
-        let (cell, mut marks) = (Cell::new(8, 16), Marks::new(8));
+        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
         for n in 1..=200u64 {
             if cell.add(1, Mark::Event, 0).is_some() && cell.has_halves(1) {
                 cell.rotate(&mut marks);
@@ -249,7 +296,7 @@ mod tests {
 
     #[test]
     fn forgetting_empties_the_window_and_keeps_the_total() {
-        let (cell, mut marks) = (Cell::new(8, 16), Marks::new(8));
+        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
         for _ in 0..20 {
             cell.add(3, Mark::Censored, 0);
         }
@@ -257,20 +304,50 @@ mod tests {
         assert_eq!(held(&cell, &marks), 0);
         cell.add(3, Mark::Censored, 0);
         assert_eq!(held(&cell, &marks), 1);
-        let mut total = Counts::new(8);
+        let mut total = eight();
         cell.add_total(&mut total);
         assert_eq!(total.censored[3], 21);
     }
 
     #[test]
     fn counters_that_pass_32_bits_do_not_disturb_the_window() {
-        let (cell, mut marks) = (Cell::new(8, 16), Marks::new(8));
+        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
         cell.events[2].store(u64::from(u32::MAX) - 3, Ordering::Relaxed);
         cell.forget(&mut marks);
         for _ in 0..10 {
             cell.add(2, Mark::Event, 0);
         }
         assert_eq!(held(&cell, &marks), 10);
+    }
+
+    #[test]
+    fn restored_samples_leave_the_window_as_others_do() {
+        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
+        let mut saved = eight();
+        (saved.events[1], saved.censored[4]) = (10, 10);
+        cell.restore(&mut saved);
+        assert_eq!(held(&cell, &marks), 20);
+        assert!(cell.has_halves(1));
+        cell.rotate(&mut marks);
+        assert_eq!(held(&cell, &marks), 20);
+        cell.add(3, Mark::Event, 0);
+        cell.rotate(&mut marks);
+        assert_eq!(held(&cell, &marks), 1);
+    }
+
+    #[test]
+    fn counts_of_another_grain_fall_into_the_nearest_bucket() {
+        let (mut fine, mut coarse) = (Counts::new(Grain::FINE), Counts::new(Grain::COARSE));
+        coarse.events[Grain::COARSE.index(10_000)] = 3;
+        fine.add(&coarse);
+        let place = fine
+            .events
+            .iter()
+            .position(|&n| n > 0)
+            .expect("three samples");
+        let middle = Grain::FINE.middle(place);
+        assert_eq!(fine.events[place], 3);
+        assert!((middle - 10_000.0).abs() < 10_000.0 / 16.0, "{middle}");
     }
 }
 
@@ -284,8 +361,8 @@ mod loom_tests {
     #[test]
     fn loom_a_rotation_loses_no_sample() {
         loom::model(|| {
-            let cell = Arc::new(Cell::new(1, 16));
-            let marks = Arc::new(Mutex::new(Marks::new(1)));
+            let cell = Arc::new(Cell::new(1, 16, ONE));
+            let marks = Arc::new(Mutex::new(Marks::default()));
             let recorder = {
                 let cell = cell.clone();
                 loom::thread::spawn(move || {
@@ -302,7 +379,12 @@ mod loom_tests {
             };
             recorder.join().expect("nobody panics");
             rotator.join().expect("nobody panics");
-            let (mut window, mut total) = (Counts::new(1), Counts::new(1));
+            let one = || Counts {
+                grain: Grain::FINE,
+                events: vec![0],
+                censored: vec![0],
+            };
+            let (mut window, mut total) = (one(), one());
             cell.window(&marks.lock().expect("nobody panics"), &mut window);
             cell.add_total(&mut total);
             assert_eq!((window.events[0], window.censored[0]), (2, 1));

@@ -9,7 +9,6 @@
 
 use std::time::Duration;
 
-use crate::bucket;
 use crate::cell::Counts;
 
 /// Rounding errors of the product must not push a quantile into the next bucket.
@@ -34,6 +33,7 @@ pub(crate) fn quantiles<const N: usize>(
     wanted: [f64; N],
     beyond: Beyond,
 ) -> Option<[Duration; N]> {
+    let grain = counts.grain;
     let mut found = [Duration::ZERO; N];
     let mut pending = 0;
     let mut at_risk: u64 = counts.events.iter().chain(&counts.censored).sum();
@@ -53,7 +53,7 @@ pub(crate) fn quantiles<const N: usize>(
         let after = surviving * (at_risk - events) as f64 / at_risk as f64;
         while pending < N && after <= 1.0 - wanted[pending] + EPSILON {
             let part = (surviving - (1.0 - wanted[pending])) / (surviving - after);
-            found[pending] = bucket::within(index, part);
+            found[pending] = grain.within(index, part);
             pending += 1;
         }
         if pending == N {
@@ -62,10 +62,10 @@ pub(crate) fn quantiles<const N: usize>(
         surviving = after;
         at_risk -= events + censored;
     }
-    let largest = bucket::within(last, 1.0);
+    let largest = grain.within(last, 1.0);
     found[pending..].fill(match beyond {
         Beyond::LargestAge => largest,
-        Beyond::Patience => largest.min(bucket::within(last_event?, 1.0) * 2),
+        Beyond::Patience => largest.min(grain.within(last_event?, 1.0) * 2),
     });
     Some(found)
 }
@@ -73,15 +73,15 @@ pub(crate) fn quantiles<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::{BUCKETS, index};
+    use crate::bucket::Grain;
 
     fn counts(events: &[u64], censored: &[u64]) -> Counts {
-        let mut counts = Counts::new(BUCKETS);
+        let mut counts = Counts::new(Grain::FINE);
         for &us in events {
-            counts.events[index(us)] += 1;
+            counts.events[Grain::FINE.index(us)] += 1;
         }
         for &us in censored {
-            counts.censored[index(us)] += 1;
+            counts.censored[Grain::FINE.index(us)] += 1;
         }
         counts
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::bucket::{self, BUCKETS};
+use crate::bucket::{self, Grain};
 use crate::cell::Counts;
 use crate::estimate::{self, Beyond};
 
@@ -15,6 +15,11 @@ use crate::estimate::{self, Beyond};
 ///
 /// Values are [`Duration`]s within 1 % of what was recorded, from 1 µs to 1 h.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "crate::saved::Saved", try_from = "crate::saved::Saved")
+)]
 pub struct Snapshot {
     counts: Counts,
 }
@@ -31,7 +36,7 @@ impl Snapshot {
     /// A snapshot without samples.
     #[must_use]
     pub fn empty() -> Self {
-        Self::new(Counts::new(BUCKETS))
+        Self::new(Counts::new(Grain::FINE))
     }
 
     /// The `q`-quantile by the product-limit estimate, or `None` without samples or for a `q`
@@ -68,14 +73,14 @@ impl Snapshot {
     #[must_use]
     pub fn min(&self) -> Option<Duration> {
         let first = self.counts.events.iter().position(|&n| n > 0)?;
-        Some(bucket::within(first, 0.0))
+        Some(self.counts.grain.within(first, 0.0))
     }
 
     /// The largest whole latency.
     #[must_use]
     pub fn max(&self) -> Option<Duration> {
         let last = self.counts.events.iter().rposition(|&n| n > 0)?;
-        Some(bucket::within(last, 1.0))
+        Some(self.counts.grain.within(last, 1.0))
     }
 
     /// The mean of the whole latencies.
@@ -85,8 +90,9 @@ impl Snapshot {
         if count == 0 {
             return None;
         }
-        let sum: f64 = (0..BUCKETS)
-            .map(|i| bucket::middle(i) * self.counts.events[i] as f64)
+        let counted = self.counts.events.iter().enumerate();
+        let sum: f64 = counted
+            .map(|(index, &n)| self.counts.grain.middle(index) * n as f64)
             .sum();
         Some(Duration::from_nanos((sum / count as f64 * 1_000.0) as u64))
     }
@@ -127,7 +133,7 @@ impl Snapshot {
             .expect("the bounds are constants that hdrhistogram accepts");
         for (index, &count) in self.counts.events.iter().enumerate() {
             if count > 0 {
-                let us = (bucket::middle(index).round() as u64).clamp(1, bucket::MAX_US);
+                let us = (self.counts.grain.middle(index).round() as u64).clamp(1, bucket::MAX_US);
                 hdr.saturating_record_n(us, count);
             }
         }

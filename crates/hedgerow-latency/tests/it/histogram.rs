@@ -266,3 +266,22 @@ fn bad_windows_say_what_to_write() {
 fn an_empty_window_panics_with_the_reason() {
     let _ = Latency::with_window(0);
 }
+
+/// One of many keys: 16 buckets an octave, and the same estimate.
+#[test]
+fn a_coarse_histogram_is_within_a_sixteenth_and_on_a_smooth_law_within_two_percent() {
+    let law = LogNormal::new(20f64.ln(), 0.8).expect("a valid law");
+    let mut rng = StdRng::seed_from_u64(11);
+    let (fine, coarse) = (Latency::new(), Latency::new().coarse());
+    assert_eq!(coarse.window_size(), fine.window_size());
+    for _ in 0..50_000 {
+        let took = Duration::from_secs_f64(law.sample(&mut rng) / 1_000.0);
+        fine.record(took);
+        coarse.record(took);
+    }
+    for q in [0.5, 0.9, 0.95, 0.99, 0.999] {
+        let exact = fine.total().quantile(q).expect("samples");
+        let near = coarse.total().quantile(q).expect("samples");
+        assert!(relative(near, exact) <= 0.02, "{q}: {near:?} for {exact:?}");
+    }
+}
