@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use crate::bucket::Grain;
 use crate::cell::Counts;
 
 /// Rounding errors of the product must not push a quantile into the next bucket.
@@ -70,10 +71,44 @@ pub(crate) fn quantiles<const N: usize>(
     Some(found)
 }
 
+/// The whole estimate, to draw latencies from.
+pub(crate) struct Survival {
+    grain: Grain,
+    /// The share of latencies beyond each bucket, falling.
+    beyond: Box<[f64]>,
+}
+
+impl Survival {
+    pub(crate) fn new(counts: &Counts) -> Self {
+        let mut at_risk = counts.total();
+        let mut surviving = 1.0_f64;
+        let beyond = counts.events.iter().zip(&counts.censored);
+        let beyond = beyond.map(|(&events, &censored)| {
+            if events > 0 {
+                surviving *= (at_risk - events) as f64 / at_risk as f64;
+            }
+            at_risk -= events + censored;
+            surviving
+        });
+        Self {
+            grain: counts.grain,
+            beyond: beyond.collect(),
+        }
+    }
+
+    /// The latency that a share `u` stays within, if so much is known.
+    pub(crate) fn draw(&self, u: f64) -> Option<Duration> {
+        let left = 1.0 - u;
+        let index = self.beyond.partition_point(|&beyond| beyond >= left);
+        let after = *self.beyond.get(index)?;
+        let before = index.checked_sub(1).map_or(1.0, |i| self.beyond[i]);
+        Some(self.grain.within(index, (before - left) / (before - after)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::Grain;
 
     fn counts(events: &[u64], censored: &[u64]) -> Counts {
         let mut counts = Counts::new(Grain::FINE);
@@ -149,5 +184,23 @@ mod tests {
         let all: Vec<u64> = (1..=100).collect();
         let found = quantiles(&counts(&all, &[]), [0.5, 0.9, 0.99], Beyond::LargestAge);
         assert_eq!(found, Some([50, 90, 99].map(Duration::from_micros)));
+    }
+
+    #[test]
+    fn draws_agree_with_the_quantiles() {
+        let counts = counts(&[10, 20, 20, 30, 400, 500], &[25, 450]);
+        let survival = Survival::new(&counts);
+        let ways = |u: f64| quantiles(&counts, [u], Beyond::LargestAge).map(|[d]| d);
+        for u in [0.01, 0.2, 0.3, 0.5, 0.6, 0.8] {
+            assert_eq!(survival.draw(u), ways(u), "{u}");
+        }
+    }
+
+    #[test]
+    fn a_draw_beyond_what_is_known_is_none() {
+        assert_eq!(Survival::new(&counts(&[], &[])).draw(0.5), None);
+        let survival = Survival::new(&counts(&[10, 20], &[50, 60]));
+        assert!(survival.draw(0.49).is_some());
+        assert_eq!(survival.draw(0.51), None);
     }
 }
