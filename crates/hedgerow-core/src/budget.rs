@@ -149,6 +149,12 @@ impl Budget {
         Ok(Self::new(self.bucket.per_call, u64::from(depth) * TOKEN))
     }
 
+    /// A new, full budget of the same percentage and depth, which shares nothing with this one.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self::new(self.bucket.per_call, self.bucket.capacity)
+    }
+
     fn new(per_call: u64, capacity: u64) -> Self {
         Self {
             bucket: Arc::new(Bucket {

@@ -4,14 +4,18 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use hedgerow_core::Budget;
 use hedgerow_latency::{Latency, Snapshot};
+
+use crate::observe::Imagined;
 
 /// How many calls must be un-replayable, and no other, before it is said once.
 const WARN_AT: u64 = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Books {
-    max_hedges: AtomicU32,
+    /// How many extra attempts a call may send; [`WATCHED`] if it is only to be told.
+    plan: AtomicU32,
     calls: AtomicU64,
     /// Calls in which an extra attempt was sent.
     hedged: AtomicU64,
@@ -24,7 +28,16 @@ pub(crate) struct Books {
     unreplayable: AtomicU64,
     /// How long calls took that an extra attempt won: the calls whose latency is not the primary's.
     rescued: OnceLock<Latency>,
+    /// What hedging would have done while it was only observed.
+    imagined: OnceLock<Imagined>,
 }
+
+/// The bit of the plan that says: observe only.
+const WATCHED: u32 = 1 << 31;
+
+/// What a call that begins now may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan(u32);
 
 /// All counts at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +60,7 @@ fn bump(counter: &AtomicU64) -> u64 {
 impl Books {
     pub(crate) fn new(max_hedges: u32) -> Self {
         Self {
-            max_hedges: AtomicU32::new(max_hedges),
+            plan: AtomicU32::new(max_hedges),
             calls: AtomicU64::new(0),
             hedged: AtomicU64::new(0),
             fired: AtomicU64::new(0),
@@ -58,6 +71,7 @@ impl Books {
             cancelled: AtomicU64::new(0),
             unreplayable: AtomicU64::new(0),
             rescued: OnceLock::new(),
+            imagined: OnceLock::new(),
         }
     }
 
@@ -68,12 +82,39 @@ impl Books {
     }
 
     #[inline]
+    pub(crate) fn plan(&self) -> Plan {
+        Plan(self.plan.load(Ordering::Relaxed))
+    }
+
+    #[inline]
     pub(crate) fn max_hedges(&self) -> u32 {
-        self.max_hedges.load(Ordering::Relaxed)
+        self.plan().max_hedges()
     }
 
     pub(crate) fn set_max_hedges(&self, n: u32) {
-        self.max_hedges.store(n, Ordering::Relaxed);
+        self.change_plan(|plan| (plan & WATCHED) | n);
+    }
+
+    pub(crate) fn observe_only(&self, on: bool) {
+        self.change_plan(|plan| if on { plan | WATCHED } else { plan & !WATCHED });
+    }
+
+    fn change_plan(&self, change: impl Fn(u32) -> u32) {
+        let change = |plan| Some(change(plan));
+        // It never refuses.
+        let _ = self
+            .plan
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// What hedging would have done, from the first time it was only observed.
+    pub(crate) fn imagined(&self) -> Option<&Imagined> {
+        self.imagined.get()
+    }
+
+    /// The same, begun now if need be, with a budget like `budget` to imagine with.
+    pub(crate) fn imagine(&self, budget: &Budget) -> &Imagined {
+        self.imagined.get_or_init(|| Imagined::new(budget.twin()))
     }
 
     #[cold]
@@ -135,6 +176,19 @@ impl Books {
             cancelled: read(&self.cancelled),
             unreplayable: read(&self.unreplayable),
         }
+    }
+}
+
+impl Plan {
+    #[inline]
+    pub(crate) const fn max_hedges(self) -> u32 {
+        self.0 & !WATCHED
+    }
+
+    /// Whether extra attempts are only told, not sent.
+    #[inline]
+    pub(crate) const fn is_watched(self) -> bool {
+        self.0 & WATCHED != 0
     }
 }
 

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::event::HedgeEvent;
 use crate::extra::Extra;
-use crate::future::Proj;
+use crate::future::{Next, Proj};
 use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
 use crate::policy::Sample;
 use crate::race::{Outputs, Race};
@@ -139,6 +139,9 @@ where
         *self.ended = true;
         let rules = &self.core.parts;
         self.settle(now, Attempt::PRIMARY, elapsed, outcome);
+        if *self.next == Next::Watched {
+            self.imagine(elapsed, outcome);
+        }
         if outcome != Outcome::Won {
             rules.settings().books.failed();
             if class != Class::Fatal && rules.wants_losses() {
@@ -146,6 +149,7 @@ where
             }
         }
         let informs = rules.informs(false) && result.is_ok();
+        tracing::trace!(target: "hedgerow::hedge", ?elapsed, %outcome, "call ended");
         if rules.tells() || informs {
             let info = self.info_alone(elapsed, outcome);
             if let Ok(response) = &mut result
@@ -176,12 +180,22 @@ where
         let rules = &self.core.parts;
         let settings = rules.settings();
         let now = now.into_std();
-        if settings.records && (outcome == Outcome::Won || outcome.is_censored()) {
-            settings
-                .latency
-                .record_attempt(now, attempt, elapsed, outcome == Outcome::Won);
+        if outcome == Outcome::Won || outcome.is_censored() {
+            let answered = outcome == Outcome::Won;
+            if settings.records {
+                settings
+                    .latency
+                    .record_attempt(now, attempt, elapsed, answered);
+            }
+            if let Some(key) = &self.key {
+                key.latency()
+                    .record_attempt(now, attempt, elapsed, answered);
+            }
         }
-        rules.observe(&Sample::new(now, attempt, elapsed, outcome));
+        rules.observe(
+            self.key.as_deref(),
+            &Sample::new(now, attempt, elapsed, outcome),
+        );
     }
 
     fn info_alone(&self, elapsed: Duration, outcome: Outcome) -> WinnerInfo {
@@ -209,6 +223,10 @@ where
     pub(crate) fn cancel(&mut self) {
         let now = Instant::now();
         let mut race = self.race.take().unwrap_or_default();
+        if *self.next == Next::Watched {
+            let elapsed = now.saturating_duration_since(*self.started);
+            self.imagine(elapsed, Outcome::Cancelled);
+        }
         let info = self.close(now, &mut race, Outcome::Cancelled);
         self.core.parts.settings().books.cancelled();
         if self.core.parts.tells() {
@@ -240,6 +258,7 @@ where
                 self.cancelled(now, extra.attempt, age, unfinished);
             }
         }
+        tracing::trace!(target: "hedgerow::hedge", ?elapsed, "call ended");
         race.describe(*self.started, elapsed, self.core.parts.strategy())
     }
 

@@ -58,6 +58,14 @@ pub enum BuildError {
         /// How many may run on.
         at_most: usize,
     },
+    /// No keys at all, or too many.
+    #[error("room for {0} keys is out of range: write 1 to {n}", n = crate::policy::MAX_KEYS)]
+    Keys(usize),
+    /// A prefix that metric names cannot begin with.
+    #[error(
+        "names cannot begin with {0:?}: write letters, digits, `_`, `:` and `.`, first a letter"
+    )]
+    Prefix(String),
     /// A latency window out of range.
     #[error(transparent)]
     Window(#[from] WindowError),

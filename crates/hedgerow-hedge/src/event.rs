@@ -16,6 +16,8 @@ use crate::info::WinnerInfo;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum HedgeEvent {
+    /// A call came in, and its primary was sent.
+    Started,
     /// An extra attempt was sent.
     Fired {
         /// Which one.
@@ -72,7 +74,8 @@ impl HedgeEvent {
             Self::Won(info) | Self::Fatal(info) | Self::AllLost(info) | Self::Cancelled(info) => {
                 Some(info)
             }
-            Self::Fired { .. }
+            Self::Started
+            | Self::Fired { .. }
             | Self::Denied { .. }
             | Self::NotReady { .. }
             | Self::AttemptCancelled { .. } => None,

@@ -11,7 +11,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use crate::policy::Delay;
+use crate::policy::{Delay, KeyState};
 use crate::race::Race;
 use crate::rules::Rules;
 use crate::service::Core;
@@ -34,6 +34,8 @@ where
     pub(crate) core: Arc<Core<S, K>>,
     /// What extra attempts are copied from, `None` if there can be none.
     pub(crate) copy: Option<Req>,
+    /// What is known of the request's key, if the layer has keys.
+    pub(crate) key: Option<Arc<dyn KeyState<Req>>>,
     pub(crate) started: Instant,
     /// `None` once it is finished.
     #[pin]
@@ -94,6 +96,8 @@ pub(crate) enum Next {
     Armed,
     /// There will be none.
     Off,
+    /// There will be none, but what would have been is told at the end.
+    Watched,
 }
 
 /// Why a call leaves the quiet path.
@@ -114,17 +118,19 @@ where
     #[inline]
     pub(crate) fn new(
         core: Arc<Core<S, K>>,
-        copy: Option<Req>,
+        (copy, key): (Option<Req>, Option<Arc<dyn KeyState<Req>>>),
+        next: Next,
         started: Instant,
         primary: S::Future,
     ) -> Self {
         Self {
             core,
             copy,
+            key,
             started,
             primary: Some(primary),
             timer: None,
-            next: Next::Unasked,
+            next,
             ended: false,
             race: Slot(None),
         }
@@ -149,14 +155,16 @@ where
         };
         if let Poll::Ready(result) = primary.poll(cx) {
             let class = this.core.parts.judge(&result);
-            let ends = matches!(class, Class::Success | Class::Fatal) || this.copy.is_none();
+            let ends = matches!(class, Class::Success | Class::Fatal)
+                || this.copy.is_none()
+                || *this.next == Next::Watched;
             if ends {
                 return Poll::Ready(this.end_alone(result, class));
             }
             return this.poll_race(cx, Turn::PrimaryLost(result, class));
         }
         match *this.next {
-            Next::Off | Next::Asked => Poll::Pending,
+            Next::Off | Next::Asked | Next::Watched => Poll::Pending,
             Next::Unasked => match this.ask_first(cx) {
                 Poll::Ready(delay) => this.poll_race(cx, Turn::Due(delay)),
                 Poll::Pending => Poll::Pending,
@@ -178,7 +186,9 @@ where
     #[inline]
     fn ask_first(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
         let asked = self.copy.as_ref().map_or(Delay::Never, |copy| {
-            self.core.parts.delay(copy, Attempt::new(1))
+            self.core
+                .parts
+                .delay(self.key.as_deref(), copy, Attempt::new(1))
         });
         match asked {
             Delay::After(Duration::ZERO) => Poll::Ready(Duration::ZERO),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::books::Tally;
 use crate::error::BuildError;
 use crate::layer::Settings;
+use crate::observe::{ImaginedTally, Prediction};
 
 /// A handle on a hedge layer: its counts, its histogram, its budget and its live settings.
 ///
@@ -27,6 +28,7 @@ pub(crate) struct Since {
     at: Instant,
     tally: Tally,
     calls: Snapshot,
+    imagined: (ImaginedTally, Snapshot),
 }
 
 /// What a hedge layer did since it was made, or since the last reset.
@@ -104,6 +106,7 @@ impl Since {
             at: Instant::now(),
             tally: Tally::default(),
             calls: Snapshot::empty(),
+            imagined: Default::default(),
         }))
     }
 }
@@ -151,6 +154,12 @@ impl HedgeHandle {
             at: Instant::now(),
             tally: self.settings.books.tally(),
             calls: self.calls(),
+            imagined: self
+                .settings
+                .books
+                .imagined()
+                .map(|imagined| (imagined.tally(), imagined.latency()))
+                .unwrap_or_default(),
         };
     }
 
@@ -159,6 +168,31 @@ impl HedgeHandle {
         let mut calls = self.settings.latency.total().answered_only();
         calls.merge(&self.settings.books.rescued());
         calls
+    }
+
+    /// What hedging would have done with the calls that were only observed, since the start or since
+    /// the last [`reset`](Self::reset); `None` if none was.
+    ///
+    /// Compare it with [`stats`](Self::stats), which has the latencies as they were.
+    #[must_use]
+    pub fn prediction(&self) -> Option<Prediction> {
+        let since = self.settings.since.lock();
+        let imagined = self.settings.books.imagined()?;
+        let latency = imagined.latency().since(&since.imagined.1);
+        Some(imagined.tally().prediction(&since.imagined.0, latency))
+    }
+
+    /// Whether extra attempts are only predicted, not sent.
+    #[must_use]
+    pub fn observes_only(&self) -> bool {
+        self.settings.books.plan().is_watched()
+    }
+
+    /// Switches hedging off and observing on, or back, for calls that begin from now on.
+    ///
+    /// What has been learnt stays.
+    pub fn set_observe_only(&self, on: bool) {
+        self.settings.books.observe_only(on);
     }
 
     /// The histogram of the attempts that this layer reads.

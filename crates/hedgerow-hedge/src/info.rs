@@ -92,6 +92,12 @@ impl WinnerInfo {
         self.attempts.first().map_or(Duration::ZERO, |a| a.elapsed)
     }
 
+    /// How long the attempt ran whose result the caller got, from its own start.
+    #[must_use]
+    pub fn winner_latency(&self) -> Duration {
+        self.elapsed.saturating_sub(self.started)
+    }
+
     /// How long the first extra attempt ran, from its own start, if one was sent.
     #[must_use]
     pub fn hedge_latency(&self) -> Option<Duration> {

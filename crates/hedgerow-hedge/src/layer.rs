@@ -327,6 +327,18 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
         self.recorder(f)
     }
 
+    /// Sends nothing extra: records, and tells by the handle's
+    /// [`prediction`](HedgeHandle::prediction) what hedging would have done.
+    ///
+    /// To look before one leaps. Policy, budget and histogram work as they would, so what is learnt
+    /// is there when [`HedgeHandle::set_observe_only`] switches hedging on. A call pays for the copy of its
+    /// request as before, and arms no timer.
+    #[must_use]
+    pub fn observe_only(self) -> Self {
+        self.parts.settings.books.observe_only(true);
+        self
+    }
+
     /// Reads the layer's counts and changes its live settings.
     ///
     /// Take it when the layer is complete: a later `.budget`, `.latency` or `.window` makes a new

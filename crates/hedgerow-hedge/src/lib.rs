@@ -8,6 +8,7 @@
 
 mod layer;
 mod build;
+mod keys;
 mod service;
 pub mod policy;
 mod exchange;
@@ -19,9 +20,12 @@ mod extra;
 mod ending;
 mod drain;
 mod books;
+mod observe;
+mod saved;
 mod handle;
 mod info;
 mod event;
+pub mod telemetry;
 mod error;
 #[cfg(feature = "http")]
 mod http;
@@ -39,7 +43,9 @@ pub use crate::judge::ShowLosses;
 #[doc(hidden)]
 pub use crate::layer::Settings;
 pub use crate::layer::{HedgeLayer, HedgeReady, Parts};
-pub use crate::policy::{Delay, HedgePolicy, Sample};
+pub use crate::observe::Prediction;
+pub use crate::policy::{Delay, HedgePolicy, Keyed, Keys, Sample, Stateful};
 #[doc(hidden)]
 pub use crate::rules::{Rules, Sealed};
+pub use crate::saved::{HedgeState, RestoreError};
 pub use crate::service::Hedge;

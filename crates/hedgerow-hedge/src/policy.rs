@@ -3,6 +3,8 @@
 mod fixed;
 mod percentile;
 mod swap;
+mod keyed;
+mod state;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +14,10 @@ use hedgerow_core::{Attempt, LatencyView};
 use crate::info::Outcome;
 
 pub use self::fixed::{Fixed, Off, Parallel, Schedule};
+pub(crate) use self::keyed::{DEFAULT_KEYS, MAX_KEYS};
+pub use self::keyed::{KeyState, Keyed, Keys};
 pub use self::percentile::Percentile;
+pub use self::state::Stateful;
 pub use self::swap::Swap;
 
 /// Decides when an extra attempt is sent.
@@ -55,6 +60,16 @@ pub trait HedgePolicy<Req>: Send + Sync {
     #[inline]
     fn observe(&self, sample: &Sample) {
         let _ = sample;
+    }
+
+    /// The state of this request's key, if each key has one of its own ([`Keyed`]). Defaults to
+    /// none: all requests share the layer's.
+    ///
+    /// Asked once per call. Delays, histogram and observations of the call are then the key's.
+    #[inline]
+    fn key_state(&self, request: &Req) -> Option<Arc<dyn KeyState<Req>>> {
+        let _ = request;
+        None
     }
 
     /// What this policy is called in [`WinnerInfo::strategy`](crate::WinnerInfo::strategy) and in
@@ -125,6 +140,10 @@ impl<Req, P: HedgePolicy<Req> + ?Sized> HedgePolicy<Req> for Arc<P> {
 
     fn observe(&self, sample: &Sample) {
         (**self).observe(sample);
+    }
+
+    fn key_state(&self, request: &Req) -> Option<Arc<dyn KeyState<Req>>> {
+        (**self).key_state(request)
     }
 
     fn name(&self) -> &'static str {

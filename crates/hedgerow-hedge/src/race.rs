@@ -280,7 +280,7 @@ where
         let rules = &self.core.parts;
         let asked = match self.copy.as_ref() {
             Some(copy) if attempt.index() <= rules.settings().books.max_hedges() => {
-                rules.delay(copy, attempt)
+                rules.delay(self.key.as_deref(), copy, attempt)
             }
             _ => Delay::Never,
         };

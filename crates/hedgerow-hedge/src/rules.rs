@@ -8,16 +8,19 @@ use crate::event::HedgeEvent;
 use crate::exchange::Exchange;
 use crate::info::WinnerInfo;
 use crate::layer::{Parts, Settings};
-use crate::policy::{Delay, HedgePolicy, Sample};
+use crate::policy::{Delay, HedgePolicy, KeyState, Sample};
+
+/// What is known of the call's key, if the layer has keys.
+pub(crate) type Key<'a, Req> = Option<&'a (dyn KeyState<Req> + 'static)>;
 
 /// What a response future asks of its layer. Implemented by [`Parts`] alone.
 pub trait Rules<Req, Res, E>: Sealed {
     #[doc(hidden)]
     fn settings(&self) -> &Settings;
     #[doc(hidden)]
-    fn delay(&self, request: &Req, attempt: Attempt) -> Delay;
+    fn delay(&self, key: Key<'_, Req>, request: &Req, attempt: Attempt) -> Delay;
     #[doc(hidden)]
-    fn observe(&self, sample: &Sample);
+    fn observe(&self, key: Key<'_, Req>, sample: &Sample);
     #[doc(hidden)]
     fn strategy(&self) -> &'static str;
     #[doc(hidden)]
@@ -58,13 +61,19 @@ where
     }
 
     #[inline]
-    fn delay(&self, request: &Req, attempt: Attempt) -> Delay {
-        self.policy.delay(request, attempt, &self.settings.latency)
+    fn delay(&self, key: Key<'_, Req>, request: &Req, attempt: Attempt) -> Delay {
+        match key {
+            None => self.policy.delay(request, attempt, &self.settings.latency),
+            Some(key) => key.delay(request, attempt, key.latency()),
+        }
     }
 
     #[inline]
-    fn observe(&self, sample: &Sample) {
-        self.policy.observe(sample);
+    fn observe(&self, key: Key<'_, Req>, sample: &Sample) {
+        match key {
+            None => self.policy.observe(sample),
+            Some(key) => key.observe(sample),
+        }
     }
 
     fn strategy(&self) -> &'static str {

@@ -11,9 +11,10 @@ use tower_service::Service;
 
 use crate::event::HedgeEvent;
 use crate::exchange::Exchange;
-use crate::future::ResponseFuture;
+use crate::future::{Next, ResponseFuture};
 use crate::layer::Parts;
 use crate::policy::HedgePolicy;
+use crate::rules::Rules;
 
 /// The service that [`HedgeLayer`](crate::HedgeLayer) makes.
 ///
@@ -85,7 +86,9 @@ where
     fn call(&mut self, mut request: Req) -> Self::Future {
         let parts = &self.core.parts;
         let settings = &parts.settings;
-        let may_hedge = settings.books.max_hedges() > 0;
+        let plan = settings.books.plan();
+        let may_hedge = plan.max_hedges() > 0;
+        let key = parts.policy.key_state(&request);
         let copy = if may_hedge {
             parts.exchange.copy(&mut request)
         } else {
@@ -101,7 +104,16 @@ where
         if may_hedge && copy.is_none() {
             settings.books.unreplayable();
         }
-        ResponseFuture::new(self.core.clone(), copy, started, primary)
+        tracing::trace!(target: "hedgerow::hedge", "call started");
+        if parts.recorder.enabled() {
+            Rules::<Req, S::Response, S::Error>::tell(parts, &HedgeEvent::Started);
+        }
+        let next = if plan.is_watched() {
+            Next::Watched
+        } else {
+            Next::Unasked
+        };
+        ResponseFuture::new(self.core.clone(), (copy, key), next, started, primary)
     }
 }
 

@@ -46,7 +46,8 @@ pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
     AttemptInfo, BuildError, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent, HedgeHandle,
-    HedgeLayer, HedgePolicy, HedgeReady, HedgeStats, Outcome, Sample, WinnerInfo, policy,
+    HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Outcome, Prediction,
+    RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
 pub use hedgerow_hedge::{Http, HttpJudge};

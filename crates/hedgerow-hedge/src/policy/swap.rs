@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hedgerow_core::{Attempt, LatencyView};
+use hedgerow_core::{Attempt, BoxError, LatencyView};
 
-use super::{Delay, HedgePolicy, Sample};
+use super::{Delay, HedgePolicy, KeyState, Sample, Stateful};
 
 /// A policy that can be replaced while the stack runs.
 ///
@@ -59,8 +59,23 @@ impl<Req, P: HedgePolicy<Req>> HedgePolicy<Req> for Swap<P> {
         self.place.load().observe(sample);
     }
 
+    fn key_state(&self, request: &Req) -> Option<Arc<dyn KeyState<Req>>> {
+        self.place.load().key_state(request)
+    }
+
     fn name(&self) -> &'static str {
         self.place.load().name()
+    }
+}
+
+/// Of the policy that stands there now.
+impl<P: Stateful> Stateful for Swap<P> {
+    fn save(&self) -> Option<String> {
+        self.place.load().save()
+    }
+
+    fn restore(&self, state: &str) -> Result<(), BoxError> {
+        self.place.load().restore(state)
     }
 }
 

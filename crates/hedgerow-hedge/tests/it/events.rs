@@ -18,6 +18,7 @@ struct Notes(Arc<Mutex<(Vec<String>, Option<WinnerInfo>)>>);
 impl Recorder<HedgeEvent> for Notes {
     fn record(&self, event: &HedgeEvent) {
         let line = match event {
+            HedgeEvent::Started => "started".into(),
             HedgeEvent::Fired { attempt, after } => {
                 format!("fired {attempt} {}", after.as_millis())
             }
@@ -41,8 +42,11 @@ impl Recorder<HedgeEvent> for Notes {
 }
 
 impl Notes {
+    /// What came after the start.
     fn lines(&self) -> Vec<String> {
-        self.0.lock().0.clone()
+        let lines = self.0.lock().0.clone();
+        assert_eq!(lines[0], "started");
+        lines[1..].to_vec()
     }
 
     fn info(&self) -> WinnerInfo {
@@ -51,7 +55,7 @@ impl Notes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_call_is_one_event() {
+async fn a_quiet_call_is_its_start_and_one_end() {
     let notes = Notes::default();
     let layer = HedgeLayer::fixed(ms(100))
         .clone_requests()
@@ -166,13 +170,15 @@ async fn when_all_lose_one_event_says_so_and_every_result_is_shown() {
 #[tokio::test(start_paused = true)]
 async fn every_call_ends_in_exactly_one_terminal_event() {
     let notes = Notes::default();
-    let endings = Arc::new(Mutex::new(0));
+    let endings = Arc::new(Mutex::new((0, 0)));
     let count = endings.clone();
     let layer = HedgeLayer::fixed(ms(10))
         .clone_requests()
         .budget(Budget::percent(50.0).depth(2))
         .recorder((notes, move |event: &HedgeEvent| {
-            *count.lock() += u64::from(event.is_terminal());
+            let mut count = count.lock();
+            count.0 += u64::from(*event == HedgeEvent::Started);
+            count.1 += u64::from(event.is_terminal());
         }));
     for n in 0..200u64 {
         let backend = Backend::new(move |attempt| match (n + u64::from(attempt.index())) % 5 {
@@ -186,7 +192,7 @@ async fn every_call_ends_in_exactly_one_terminal_event() {
         )
         .await;
     }
-    assert_eq!(*endings.lock(), 200);
+    assert_eq!(*endings.lock(), (200, 200));
     assert_eq!(layer.handle().stats().requests, 200);
 }
 

@@ -1,0 +1,28 @@
+//! Recorders that hand a layer's events on, to the crate `metrics` and to `tracing`.
+//!
+//! Without any of them a layer already tells `tracing` under the target `hedgerow::hedge` (trace: a
+//! call's start and stop; debug: a copy fired, denied, won; all lost).
+
+mod traces;
+#[cfg(feature = "metrics")]
+mod metrics;
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
+pub use self::traces::Traces;
+
+use crate::error::BuildError;
+
+/// What every name begins with unless told otherwise.
+const PREFIX: &str = "hedgerow";
+
+/// Letters, digits, `_`, `:` and `.`, not beginning with a digit: what every exporter can carry.
+fn checked(prefix: String) -> Result<String, BuildError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
+    let begins = prefix.starts_with(|c: char| fine(c) && !c.is_ascii_digit() && c != '.');
+    if begins && !prefix.ends_with('.') && prefix.chars().all(fine) {
+        Ok(prefix)
+    } else {
+        Err(BuildError::Prefix(prefix))
+    }
+}
