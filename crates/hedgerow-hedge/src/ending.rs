@@ -13,7 +13,7 @@ use crate::event::HedgeEvent;
 use crate::extra::Extra;
 use crate::future::{Next, Proj};
 use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
-use crate::policy::Sample;
+use crate::policy::{KeyState, Sample};
 use crate::race::{Outputs, Race};
 use crate::rules::Rules;
 
@@ -25,6 +25,14 @@ pub(crate) fn outcome_of<Res, E>(result: &Result<Res, E>, class: Class) -> Outco
         (_, Ok(_)) => Outcome::Refused,
         (_, Err(_)) => Outcome::Failed,
     }
+}
+
+/// Books how one attempt ended for the key of its call.
+#[cold]
+#[inline(never)]
+fn settle_key<Req>(key: &(dyn KeyState<Req> + 'static), sample: &Sample) {
+    sample.record_into(key.latency());
+    key.observe(sample);
 }
 
 /// Drops an attempt: should that panic, it is not to take the winner's answer along.
@@ -179,23 +187,14 @@ where
     ) {
         let rules = &self.core.parts;
         let settings = rules.settings();
-        let now = now.into_std();
-        if outcome == Outcome::Won || outcome.is_censored() {
-            let answered = outcome == Outcome::Won;
-            if settings.records {
-                settings
-                    .latency
-                    .record_attempt(now, attempt, elapsed, answered);
-            }
-            if let Some(key) = &self.key {
-                key.latency()
-                    .record_attempt(now, attempt, elapsed, answered);
-            }
+        let sample = Sample::new(now.into_std(), attempt, elapsed, outcome);
+        if settings.records {
+            sample.record_into(&settings.latency);
         }
-        rules.observe(
-            self.key.as_deref(),
-            &Sample::new(now, attempt, elapsed, outcome),
-        );
+        match &self.key {
+            None => rules.observe(&sample),
+            Some(key) => settle_key(&**key, &sample),
+        }
     }
 
     fn info_alone(&self, elapsed: Duration, outcome: Outcome) -> WinnerInfo {

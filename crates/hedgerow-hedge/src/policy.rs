@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hedgerow_core::{Attempt, LatencyView};
+use hedgerow_latency::Latency;
 
 use crate::info::Outcome;
 
@@ -117,6 +118,14 @@ impl Sample {
             attempt,
             elapsed,
             outcome,
+        }
+    }
+
+    /// Books the latency, if this says anything about it.
+    #[inline]
+    pub(crate) fn record_into(&self, latency: &Latency) {
+        if self.won() || self.censored() {
+            latency.record_attempt(self.now, self.attempt, self.elapsed, self.won());
         }
     }
 

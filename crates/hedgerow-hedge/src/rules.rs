@@ -20,7 +20,7 @@ pub trait Rules<Req, Res, E>: Sealed {
     #[doc(hidden)]
     fn delay(&self, key: Key<'_, Req>, request: &Req, attempt: Attempt) -> Delay;
     #[doc(hidden)]
-    fn observe(&self, key: Key<'_, Req>, sample: &Sample);
+    fn observe(&self, sample: &Sample);
     #[doc(hidden)]
     fn strategy(&self) -> &'static str;
     #[doc(hidden)]
@@ -69,11 +69,8 @@ where
     }
 
     #[inline]
-    fn observe(&self, key: Key<'_, Req>, sample: &Sample) {
-        match key {
-            None => self.policy.observe(sample),
-            Some(key) => key.observe(sample),
-        }
+    fn observe(&self, sample: &Sample) {
+        self.policy.observe(sample);
     }
 
     fn strategy(&self) -> &'static str {

@@ -10,10 +10,16 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Samples of one shard between two ticks.
 pub(crate) const TICK: u32 = 16;
-/// Shards of a cell that many threads record into.
-pub(crate) const MANY: usize = 32;
-/// Shards of a cell that is one of many.
-pub(crate) const ONE: usize = 1;
+const SHARDS: usize = 32;
+
+/// How a cell counts its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// Each thread for itself: 4 KiB.
+    ByThread,
+    /// All threads together: for one cell of many.
+    Together,
+}
 
 /// What a sample says about the latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +46,10 @@ pub(crate) struct Cell {
     /// Samples since the newer mark, known in steps of [`TICK`].
     filled: Alone<AtomicU64>,
     half_size: u64,
-    /// A power of two of them.
-    shards: Box<[Alone<AtomicU32>]>,
+    /// Where samples are counted, if one counter is enough.
+    ticks: AtomicU32,
+    /// Otherwise a counter for each thread.
+    shards: Option<Box<[Alone<AtomicU32>; SHARDS]>>,
 }
 
 /// A counter on cache lines of its own (two: they are fetched in pairs), so that writing it takes
@@ -115,7 +123,7 @@ impl Counts {
 
 impl Cell {
     /// A cell whose halves hold `half_size` samples each, rounded up to whole ticks.
-    pub(crate) fn new(buckets: usize, half_size: u64, shards: usize) -> Self {
+    pub(crate) fn new(buckets: usize, half_size: u64, counting: Counting) -> Self {
         let zeros = || (0..buckets).map(|_| AtomicU64::new(0)).collect();
         Self {
             events: zeros(),
@@ -123,9 +131,9 @@ impl Cell {
             cut_off: AtomicU64::new(0),
             filled: Alone(AtomicU64::new(0)),
             half_size: half_size.next_multiple_of(u64::from(TICK)),
-            shards: (0..shards.next_power_of_two())
-                .map(|_| Alone(AtomicU32::new(0)))
-                .collect(),
+            ticks: AtomicU32::new(0),
+            shards: (counting == Counting::ByThread)
+                .then(|| Box::new(std::array::from_fn(|_| Alone(AtomicU32::new(0))))),
         }
     }
 
@@ -144,7 +152,10 @@ impl Cell {
         }
         // Not a `fetch_add`, which would cost as much as the one above: should two threads share a
         // shard and meet, a tick comes one sample later.
-        let ticks = &self.shards[shard & (self.shards.len() - 1)].0;
+        let ticks = match &self.shards {
+            Some(shards) => &shards[shard % SHARDS].0,
+            None => &self.ticks,
+        };
         let count = ticks.load(Ordering::Relaxed).wrapping_add(1);
         ticks.store(count, Ordering::Relaxed);
         if !count.is_multiple_of(TICK) {
@@ -254,7 +265,7 @@ pub(crate) fn shard() -> usize {
     if mine != usize::MAX {
         return mine;
     }
-    let mine = NEXT.fetch_add(1, Ordering::Relaxed) % MANY;
+    let mine = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
     SHARD.set(mine);
     mine
 }
@@ -284,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_window_is_never_empty_after_its_first_sample() {
-        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
+        let (cell, mut marks) = (Cell::new(8, 16, Counting::Together), Marks::default());
         for n in 1..=200u64 {
             if cell.add(1, Mark::Event, 0).is_some() && cell.has_halves(1) {
                 cell.rotate(&mut marks);
@@ -296,7 +307,7 @@ mod tests {
 
     #[test]
     fn forgetting_empties_the_window_and_keeps_the_total() {
-        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
+        let (cell, mut marks) = (Cell::new(8, 16, Counting::Together), Marks::default());
         for _ in 0..20 {
             cell.add(3, Mark::Censored, 0);
         }
@@ -311,7 +322,7 @@ mod tests {
 
     #[test]
     fn counters_that_pass_32_bits_do_not_disturb_the_window() {
-        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
+        let (cell, mut marks) = (Cell::new(8, 16, Counting::Together), Marks::default());
         cell.events[2].store(u64::from(u32::MAX) - 3, Ordering::Relaxed);
         cell.forget(&mut marks);
         for _ in 0..10 {
@@ -322,7 +333,7 @@ mod tests {
 
     #[test]
     fn restored_samples_leave_the_window_as_others_do() {
-        let (cell, mut marks) = (Cell::new(8, 16, ONE), Marks::default());
+        let (cell, mut marks) = (Cell::new(8, 16, Counting::Together), Marks::default());
         let mut saved = eight();
         (saved.events[1], saved.censored[4]) = (10, 10);
         cell.restore(&mut saved);
@@ -361,7 +372,7 @@ mod loom_tests {
     #[test]
     fn loom_a_rotation_loses_no_sample() {
         loom::model(|| {
-            let cell = Arc::new(Cell::new(1, 16, ONE));
+            let cell = Arc::new(Cell::new(1, 16, Counting::Together));
             let marks = Arc::new(Mutex::new(Marks::default()));
             let recorder = {
                 let cell = cell.clone();

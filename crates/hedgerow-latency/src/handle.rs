@@ -9,7 +9,7 @@ use hedgerow_core::{Attempt, LatencyView};
 use parking_lot::Mutex;
 
 use crate::bucket::{self, Grain};
-use crate::cell::{Cell, Counts, MANY, Mark, Marks, ONE, TICK, shard};
+use crate::cell::{Cell, Counting, Counts, Mark, Marks, TICK, shard};
 use crate::error::WindowError;
 use crate::estimate::{self, Beyond, Survival};
 use crate::published::Published;
@@ -152,12 +152,16 @@ impl Latency {
     }
 
     fn build(half: u64, grain: Grain) -> Self {
-        let shards = if grain == Grain::FINE { MANY } else { ONE };
+        let counting = if grain == Grain::FINE {
+            Counting::ByThread
+        } else {
+            Counting::Together
+        };
         Self {
             inner: Arc::new(Inner {
                 window: half,
                 grain,
-                primaries: Cell::new(grain.buckets(), half, shards),
+                primaries: Cell::new(grain.buckets(), half, counting),
                 extras: OnceLock::new(),
                 published: Published::new(),
                 next_refresh_ns: AtomicU64::new(0),
@@ -344,7 +348,7 @@ impl Inner {
     fn add_extra(&self, latency: Duration, mark: Mark) {
         let extras = self
             .extras
-            .get_or_init(|| Cell::new(self.grain.buckets(), u64::from(TICK), ONE));
+            .get_or_init(|| Cell::new(self.grain.buckets(), u64::from(TICK), Counting::Together));
         let bucket = self.grain.index(bucket::micros(latency));
         extras.add(bucket, mark, shard());
     }
