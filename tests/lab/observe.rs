@@ -95,8 +95,8 @@ fn assert_within(what: &str, predicted: f64, real: f64, share: f64) {
 async fn predicts<P: HedgePolicy<u64>>(name: &str, make: impl Fn(&Law) -> HedgeLayer<P>) {
     for law in [Law::w1(), Law::w2(), Law::w3(), Law::w4()] {
         let [predicted, real] = both(|| make(&law), &law).await;
-        println!("{name} on {law}: predicted {predicted:.2?}");
-        println!("{name} on {law}: was       {real:.2?}");
+        eprintln!("{name} on {law}: predicted {predicted:.2?}");
+        eprintln!("{name} on {law}: was       {real:.2?}");
         let what = |figure| format!("{name} on {law}, {figure}");
         assert_within(&what("p50"), predicted.p50, real.p50, 0.02);
         assert_within(&what("p99"), predicted.p99, real.p99, 0.1);

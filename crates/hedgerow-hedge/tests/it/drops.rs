@@ -34,8 +34,11 @@ impl<F: Future + Unpin> Future for Patience<F> {
     }
 }
 
+/// Its name, how many attempts it takes at a time, and how it is made.
+type World = (&'static str, usize, fn() -> Backend);
+
 /// What a backend does, and how many attempts it takes at a time.
-fn worlds() -> Vec<(&'static str, usize, fn() -> Backend)> {
+fn worlds() -> Vec<World> {
     vec![
         ("all are slow", 9, || Backend::taking(&[400, 300, 200, 100])),
         ("one at a time", 1, || Backend::taking(&[60, 60, 60, 60])),
