@@ -30,6 +30,10 @@ pub(crate) enum Subject {
     Percentile,
     /// `HedgeLayer::fixed(100 ms)`.
     Fixed,
+    /// `HedgeLayer::percentile(95)` that only observes.
+    Observing,
+    /// `HedgeLayer::percentile(95)` with a histogram for each of 64 keys.
+    Keyed,
     /// `LatencyLayer`.
     Latency,
     /// `tower::hedge::Hedge` at the 95th percentile.
@@ -84,10 +88,12 @@ impl tower::hedge::Policy<Request> for Always {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
+        Self::Observing,
+        Self::Keyed,
         Self::Latency,
         Self::Tower,
         Self::TowerResilience,
@@ -95,7 +101,13 @@ impl Subject {
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 3] = [Self::Percentile, Self::Fixed, Self::Latency];
+    pub(crate) const OURS: [Self; 5] = [
+        Self::Percentile,
+        Self::Fixed,
+        Self::Observing,
+        Self::Keyed,
+        Self::Latency,
+    ];
 
     /// As a table names it.
     pub(crate) const fn title(self) -> &'static str {
@@ -103,6 +115,8 @@ impl Subject {
             Self::Bare => "the bare service",
             Self::Percentile => "HedgeLayer::percentile(95)",
             Self::Fixed => "HedgeLayer::fixed(100 ms)",
+            Self::Observing => "percentile(95).observe_only()",
+            Self::Keyed => "percentile(95).key(f)",
             Self::Latency => "LatencyLayer",
             Self::Tower => "tower::hedge::Hedge",
             Self::TowerResilience => "tower-resilience-hedge",
@@ -117,6 +131,8 @@ impl Subject {
             Self::Bare => "bare",
             Self::Percentile => "percentile",
             Self::Fixed => "fixed",
+            Self::Observing => "observing",
+            Self::Keyed => "keyed",
             Self::Latency => "latency",
             Self::Tower => "tower",
             Self::TowerResilience => "tower-resilience",
@@ -152,6 +168,14 @@ impl Case {
                 visitor.visit(HedgeLayer::percentile(95).clamp(DELAY, LONGEST).layer(echo))
             }
             Subject::Fixed => visitor.visit(HedgeLayer::fixed(DELAY).layer(echo)),
+            Subject::Observing => {
+                let layer = HedgeLayer::percentile(95).clamp(DELAY, LONGEST);
+                visitor.visit(layer.observe_only().layer(echo))
+            }
+            Subject::Keyed => {
+                let layer = HedgeLayer::percentile(95).clamp(DELAY, LONGEST);
+                visitor.visit(layer.key(Request::key).layer(echo))
+            }
             Subject::Latency => visitor.visit(LatencyLayer::new(Latency::new()).layer(echo)),
             Subject::Tower => {
                 let seen: Vec<u64> = (1..=SEEN_MS).collect();

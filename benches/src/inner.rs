@@ -34,6 +34,13 @@ impl Request {
     }
 }
 
+impl Request {
+    /// One of 64.
+    pub(crate) const fn key(&self) -> u64 {
+        self.0 % 64
+    }
+}
+
 impl Replay for Request {
     #[inline]
     fn replay(&mut self) -> Option<Self> {
