@@ -28,7 +28,7 @@ pub(crate) fn outcome_of<Res, E>(result: &Result<Res, E>, class: Class) -> Outco
 }
 
 /// Drops an attempt: should that panic, it is not to take the winner's answer along.
-fn quietly(drop: impl FnOnce()) {
+pub(crate) fn quietly(drop: impl FnOnce()) {
     // The panic hook has reported it.
     let _ = catch_unwind(AssertUnwindSafe(drop));
 }
