@@ -1,12 +1,17 @@
 //! The guide: one page a subject.
 //!
 //! * [`hedging`]: what it is, what it costs, when to use which strategy, and when not.
+//! * [`plain_futures`]: race and hedge without tower.
 //! * [`writing_a_policy`]: decide for yourself when to hedge.
 //! * [`testing_a_layer`]: the contract kit on a layer of your own.
 
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/hedging.md")]
 pub mod hedging {}
+
+#[cfg(feature = "hedge")]
+#[doc = include_str!("guide/plain_futures.md")]
+pub mod plain_futures {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/writing_a_policy.md")]
