@@ -31,11 +31,8 @@ async fn both(
     .accept(accept_if(|answer: &String| answer.len() > 10))
     .timeout(Duration::from_secs(1))
     .on_losers(|lost| {
-        for loser in lost.losers {
-            println!(
-                "  {} {} at {:?}",
-                loser.attempt, loser.outcome, loser.elapsed
-            );
+        for l in lost.losers {
+            println!("  {} {} at {:?}", l.attempt, l.outcome, l.elapsed);
         }
     })
     .await

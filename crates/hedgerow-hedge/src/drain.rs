@@ -20,7 +20,8 @@ use crate::error::BuildError;
 ///
 /// Dropping a loser costs its connection over HTTP/1.1, and hides how long it would have taken. This
 /// layer, put right beneath the hedge, keeps a bounded number of losers running for a bounded time.
-/// Everything else that is dropped, such as the attempts of a caller that left, ends at once.
+/// Everything else that is dropped, such as the attempts of a caller that left, ends at once. For
+/// plain futures see [`wrap`](Self::wrap).
 ///
 /// # Examples
 ///

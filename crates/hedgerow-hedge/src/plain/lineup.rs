@@ -63,11 +63,6 @@ impl<F> From<F> for Candidate<F> {
 }
 
 /// What [`race`](crate::race) takes: a future, or a [`Candidate`] that says when it starts.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be raced",
-    note = "`race` takes futures, or `Candidate::new(future).after(delay)`, all of one type; futures \
-            of different types become one by `Box::pin(future) as Pin<Box<dyn Future<Output = _>>>`"
-)]
 pub trait IntoCandidate {
     /// The future that is raced.
     type Future: Future;

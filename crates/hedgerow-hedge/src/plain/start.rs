@@ -12,7 +12,8 @@ use crate::plain::race::Race;
 /// Races futures: the first acceptable answer wins, and the others are dropped at once.
 ///
 /// The candidates are futures of one type, or [`Candidate`](crate::Candidate)s of them, each with
-/// the delay after which it starts. They are numbered as they stand: of two that are ready in one
+/// the delay after which it starts. Different futures become one type when they are boxed:
+/// `Box::pin(future) as Pin<Box<dyn Future<Output = _> + Send>>`. They are numbered as they stand: of two that are ready in one
 /// poll the lowest index wins. If everything that was started has failed, the next one (by its
 /// delay, then by its index) starts now; if all have delays, the first waits for its own.
 ///
@@ -109,7 +110,7 @@ where
 /// Races what `run` makes of each item, and calls it only when the item's turn comes.
 ///
 /// Like [`race`], with attempts that are made late: a candidate whose turn never comes costs
-/// nothing, and its item is dropped unused. Without [`delays`](Race::delays) or
+/// nothing, and its item is dropped unused. The items are taken from the iterator at once. Without [`delays`](Race::delays) or
 /// [`stagger`](Race::stagger) all start at once.
 ///
 /// # Examples
