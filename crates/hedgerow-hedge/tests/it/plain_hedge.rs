@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::FutureExt;
 use futures::executor::block_on;
 use futures::future::ready;
-use hedgerow_core::{Attempt, accept_if};
-use hedgerow_hedge::{ArgumentError, HedgeEvent, RaceErrorKind, hedge};
+use hedgerow_core::{Attempt, BoxError, accept_if};
+use hedgerow_hedge::{ArgumentError, HedgeEvent, RaceError, RaceErrorKind, hedge};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::plain_support::{Answer, Down, Track};
 use crate::support::ms;
@@ -241,11 +242,21 @@ async fn a_panicking_factory_or_attempt_still_drops_and_tells_all() {
     }
 }
 
+/// With everything set, boxed errors, and inside of an async block, where rustc is at its strictest.
 #[tokio::test(start_paused = true)]
 async fn a_hedge_that_is_send_can_be_spawned() {
-    let run = async |attempt: Attempt| Ok::<_, Down>(attempt.index());
-    let racing = hedge(run, [ms(10)]).timeout(ms(100));
+    let run = async |attempt: Attempt| Ok::<_, BoxError>(attempt.index());
+    let task = async move {
+        let won = hedge(run, [ms(10)])
+            .accept(accept_if(|index: &u32| *index == 1))
+            .timeout(ms(100))
+            .cancel_on(CancellationToken::new())
+            .on_event(|event: &HedgeEvent| drop(event.clone()))
+            .on_losers(|lost| assert_eq!(lost.size, 2))
+            .await;
+        won.map(|won| won.into_value()).map_err(RaceError::boxed)
+    };
     #[expect(clippy::disallowed_methods, reason = "that it can be is the test")]
-    let won = tokio::spawn(racing).await.expect("no panic");
-    assert_eq!(won.expect("a winner").into_value(), 0);
+    let won = tokio::spawn(task).await.expect("no panic");
+    assert_eq!(won.expect("a winner"), 1);
 }

@@ -427,37 +427,10 @@ async fn the_winner_does_not_wait_for_a_losers_cleanup() {
     assert_eq!(cleaned.load(Ordering::Relaxed), 2);
 }
 
-/// A10: a loser whose drop itself takes 500 ms.
-#[tokio::test(start_paused = true)]
-async fn the_winners_times_exclude_the_clean_up_of_losers() {
-    struct SlowDrop(bool);
-    impl Drop for SlowDrop {
-        fn drop(&mut self) {
-            // Moves the clock in its first poll.
-            if self.0 {
-                advance(ms(500)).now_or_never();
-            }
-        }
-    }
-    let track = Track::new();
-    let won = race([(10_000, true), (10, false)].map(|(takes, slow)| {
-        let (slow, runner) = (SlowDrop(slow), track.runner(takes, Ok::<_, Down>(takes)));
-        async move {
-            let _slow = slow;
-            runner.await
-        }
-    }))
-    .await
-    .expect("a winner");
-    assert_eq!(track.now(), 510, "the clean-up took its time");
-    assert_eq!((won.value, won.info.elapsed), (10, ms(10)));
-    assert_eq!(won.info.attempts[0].elapsed, ms(10));
-}
+/// Does something when it is dropped, whatever became of it.
+struct OnDrop<F>(Pin<Box<F>>, fn());
 
-/// Its drop panics, whatever became of it.
-struct Bomb<F>(Pin<Box<F>>);
-
-impl<F: Future> Future for Bomb<F> {
+impl<F: Future> Future for OnDrop<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -465,10 +438,25 @@ impl<F: Future> Future for Bomb<F> {
     }
 }
 
-impl<F> Drop for Bomb<F> {
+impl<F> Drop for OnDrop<F> {
     fn drop(&mut self) {
-        panic!("on purpose");
+        (self.1)();
     }
+}
+
+/// A10: each drop itself takes 500 ms, also the winner's own.
+#[tokio::test(start_paused = true)]
+async fn the_winners_times_exclude_all_clean_up() {
+    let track = Track::new();
+    // Moves the clock in its first poll.
+    let slow = || assert_eq!(advance(ms(500)).now_or_never(), None);
+    let runners = [10_000, 10].map(|takes| track.runner(takes, Ok::<_, Down>(takes)));
+    let won = race(runners.map(|runner| OnDrop(Box::pin(runner), slow)))
+        .await
+        .expect("a winner");
+    assert_eq!(track.now(), 1_010, "the clean-up took its time");
+    assert_eq!((won.value, won.info.elapsed), (10, ms(10)));
+    assert_eq!(won.info.attempts[0].elapsed, ms(10));
 }
 
 /// Losers that run, one that was not started, and the winner itself.
@@ -478,7 +466,7 @@ async fn a_drop_that_panics_does_not_take_the_answer_along() {
     let runners = [(500, 0), (10, 0), (500, 0), (1, 100)];
     let won = race(runners.map(|(takes, delay)| {
         let runner = track.runner(takes, Answer::Ok("answer"));
-        Candidate::new(Bomb(Box::pin(runner))).after(ms(delay))
+        Candidate::new(OnDrop(Box::pin(runner), || panic!("on purpose"))).after(ms(delay))
     }))
     .await
     .expect("a winner");
