@@ -18,7 +18,8 @@ use crate::layer::HedgeLayer;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Losers<'a> {
-    /// Who won. `None` if nobody did: all lost, a result was final, or the caller left.
+    /// Who won. `None` if nobody did: all lost, a result was final, the time was over,
+    /// or the caller left.
     pub winner: Option<Attempt>,
     /// Who did not, in the order of their indices, each with its age and how it ended.
     pub losers: &'a [AttemptInfo],
@@ -30,7 +31,18 @@ pub struct Losers<'a> {
 ///
 /// A function that panics sees nothing more of that call, and harms nobody.
 #[derive(Clone, Copy)]
-pub struct OnLosers<F>(pub(crate) F);
+pub struct OnLosers<F>(F);
+
+impl<F> OnLosers<F>
+where
+    F: Fn(&Losers<'_>),
+{
+    /// A recorder to be paired with another one: `.recorder((mine, OnLosers::new(f)))`.
+    #[must_use]
+    pub const fn new(f: F) -> Self {
+        Self(f)
+    }
+}
 
 impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     /// Shows the losers to `f` when a call ends in which an extra attempt was sent: who won, who did
@@ -55,7 +67,7 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
         F: Fn(&Losers<'_>),
     {
         let before = self.parts.recorder.clone();
-        self.recorder((before, OnLosers(f)))
+        self.recorder((before, OnLosers::new(f)))
     }
 }
 

@@ -29,7 +29,11 @@ where
     /// What ends the race, with everything that still runs dropped.
     pub(super) fn end(&mut self, end: End<L::Value>) -> Result<L> {
         let elapsed = match &end {
-            End::Won(info, _) | End::Fatal(info) => info.started + info.elapsed,
+            End::Won(info, _) | End::Fatal(info) => ended_at(info),
+            End::AllLost => {
+                let last = self.losses.iter().map(|loss| ended_at(&loss.info)).max();
+                last.unwrap_or_else(|| self.elapsed())
+            }
             _ => self.elapsed(),
         };
         let mut info = match &end {
@@ -44,6 +48,7 @@ where
         let kind = match end {
             End::Won(of, value) => {
                 info.hedge_won = of.attempt.is_extra();
+                tracing::debug!(target: "hedgerow::hedge", attempt = %of.attempt, ?elapsed, race = self.strategy, "race won");
                 self.tell(|| HedgeEvent::Won(info.clone()));
                 return Ok(Won::new(value, info));
             }
@@ -67,7 +72,6 @@ where
             }
             End::Refused(kind) => kind,
         };
-        let elapsed = info.elapsed;
         tracing::debug!(target: "hedgerow::hedge", ?kind, ?elapsed, race = self.strategy, "race without a winner");
         Err(self.error(kind, info))
     }
@@ -178,4 +182,9 @@ impl<L: Lineup, J, Rec> Course<L, J, Rec> {
             losses: std::mem::take(&mut self.losses),
         })
     }
+}
+
+/// Counted from the race's start.
+fn ended_at(info: &AttemptInfo) -> Duration {
+    info.started + info.elapsed
 }

@@ -30,8 +30,9 @@ use crate::plain::lineup::{Each, Lineup};
 /// [`HedgeEvent`]s to the recorders: `Fired` for every attempt but index 0,
 /// `AttemptCancelled`, and one terminal event: `Won`, `Fatal`, `AllLost`, or `Cancelled` if the
 /// caller left, the token was cancelled or the time was over. A race that was refused or never
-/// polled tells nothing. [`WinnerInfo::strategy`] is `race`, `candidates` or `hedge`. `tracing`
-/// events under the target `hedgerow::hedge` (debug).
+/// polled tells nothing. [`WinnerInfo::strategy`] is `race`, `candidates` or `hedge`; its `attempts`
+/// lack a candidate that was never started, even if that is the first one. `tracing` events under
+/// the target `hedgerow::hedge` (debug: started, won, without a winner).
 ///
 /// # Panics
 ///
@@ -147,7 +148,7 @@ where
     where
         F: Fn(&Losers<'_>),
     {
-        self.recorder(OnLosers(f))
+        self.recorder(OnLosers::new(f))
     }
 
     /// Tells every event to `f`, besides whoever is told already. If it panics, its own event is
