@@ -68,7 +68,8 @@ impl<E, A: Recorder<E>, B: Recorder<E>> Recorder<E> for (A, B) {
     #[inline]
     fn record(&self, event: &E) {
         if self.0.enabled() {
-            self.0.record(event);
+            // Also of a type of its own, which may not catch its panics: the other one is told.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.0.record(event)));
         }
         if self.1.enabled() {
             self.1.record(event);
@@ -99,6 +100,22 @@ mod tests {
             },
         );
         pair.record(&5);
+        assert_eq!(seen.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_type_that_panics_does_not_hide_the_event_from_the_other() {
+        struct Panics;
+        impl Recorder<u32> for Panics {
+            fn record(&self, _: &u32) {
+                panic!("on purpose");
+            }
+        }
+        let seen = AtomicU32::new(0);
+        let count = |n: &u32| {
+            seen.fetch_add(*n, Ordering::Relaxed);
+        };
+        (Panics, count).record(&5);
         assert_eq!(seen.load(Ordering::Relaxed), 5);
     }
 

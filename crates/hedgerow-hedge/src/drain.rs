@@ -20,7 +20,8 @@ use crate::error::BuildError;
 ///
 /// Dropping a loser costs its connection over HTTP/1.1, and hides how long it would have taken. This
 /// layer, put right beneath the hedge, keeps a bounded number of losers running for a bounded time.
-/// Everything else that is dropped, such as the attempts of a caller that left, ends at once.
+/// Everything else that is dropped, such as the attempts of a caller that left, ends at once. For
+/// plain futures see [`wrap`](Self::wrap).
 ///
 /// # Examples
 ///
@@ -56,6 +57,7 @@ use crate::error::BuildError;
 ///
 /// One allocation an attempt, and a task for each loser. It is the one place where hedgerow spawns:
 /// the inner future must be `Send + 'static`. Outside of a tokio runtime losers are dropped.
+#[doc(alias = "Losers")]
 #[derive(Clone)]
 pub struct DrainLayer {
     shared: Arc<Shared>,
@@ -126,6 +128,40 @@ impl DrainLayer {
         })
     }
 
+    /// Lets a plain future run on when it loses a [`race`](fn@crate::race) or a
+    /// [`hedge`](fn@crate::hedge), within this layer's bounds.
+    ///
+    /// One that was never polled is dropped like any other future: it was never started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hedgerow_hedge::{DrainLayer, race};
+    /// use std::time::Duration;
+    ///
+    /// async fn ask(ms: u64) -> Result<u64, std::io::Error> {
+    ///     tokio::time::sleep(Duration::from_millis(ms)).await;
+    ///     Ok(ms)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let drain = DrainLayer::new(Duration::from_secs(2), 64);
+    /// let won = race([5, 10].map(|ms| drain.wrap(ask(ms)))).await?;
+    /// assert_eq!((won.value, drain.stats().running), (5, 1));
+    /// # Ok(()) }
+    /// ```
+    pub fn wrap<F, T, E>(&self, future: F) -> Drained<F, T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        Drained {
+            inner: Some(Box::pin(future)),
+            attempt: None,
+            shared: self.shared.clone(),
+        }
+    }
+
     /// What became of losers so far.
     #[must_use]
     pub fn stats(&self) -> DrainStats {
@@ -176,20 +212,22 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         Drained {
             inner: Some(Box::pin(self.inner.call(request))),
-            attempt: Attempt::current(),
+            attempt: Some(Attempt::current()),
             shared: self.shared.clone(),
         }
     }
 }
 
-/// The response future of [`Drain`]: dropped as a loser, it runs on in the background.
+/// The response future of [`Drain`], and what [`DrainLayer::wrap`] makes: dropped as a loser, it runs
+/// on in the background.
 #[must_use = "futures do nothing unless polled"]
 pub struct Drained<F, Res, E>
 where
     F: Future<Output = Result<Res, E>> + Send + 'static,
 {
     inner: Option<Pin<Box<F>>>,
-    attempt: Attempt,
+    /// Which one it is, known once it was called or polled.
+    attempt: Option<Attempt>,
     shared: Arc<Shared>,
 }
 
@@ -200,6 +238,7 @@ where
     type Output = Result<Res, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.attempt.get_or_insert_with(Attempt::current);
         let Some(inner) = self.inner.as_mut() else {
             return Poll::Pending;
         };
@@ -215,9 +254,10 @@ where
 {
     fn drop(&mut self) {
         if let Some(loser) = self.inner.take()
+            && let Some(attempt) = self.attempt
             && Attempt::lost_a_race()
         {
-            self.shared.keep(loser, self.attempt);
+            self.shared.keep(loser, attempt);
         }
     }
 }

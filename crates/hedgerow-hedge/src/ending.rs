@@ -36,7 +36,7 @@ fn settle_key<Req>(key: &(dyn KeyState<Req> + 'static), sample: &Sample) {
 }
 
 /// Drops an attempt: should that panic, it is not to take the winner's answer along.
-fn quietly(drop: impl FnOnce()) {
+pub(crate) fn quietly(drop: impl FnOnce()) {
     // The panic hook has reported it.
     let _ = catch_unwind(AssertUnwindSafe(drop));
 }

@@ -56,7 +56,8 @@ pub enum HedgeEvent {
     /// What the others brought is shown to
     /// [`HedgeLayer::on_all_lost`](crate::HedgeLayer::on_all_lost), which knows their types.
     AllLost(WinnerInfo),
-    /// Terminal: the caller dropped the call. `index` has no meaning here.
+    /// Terminal: the caller dropped the call, or, for a race of plain futures, its time was over or
+    /// its token was cancelled. `index` has no meaning here.
     Cancelled(WinnerInfo),
 }
 

@@ -18,7 +18,8 @@ pub enum Outcome {
     Refused,
     /// It failed with an error.
     Failed,
-    /// Nothing was heard of it in the time allowed, by the judge's word.
+    /// Nothing was heard of it in the time allowed, by the judge's word or because a race's total
+    /// timeout was over.
     TimedOut,
     /// Dropped unfinished because the caller left.
     Cancelled,
@@ -89,7 +90,8 @@ impl WinnerInfo {
     /// How long the primary ran.
     #[must_use]
     pub fn primary_latency(&self) -> Duration {
-        self.attempts.first().map_or(Duration::ZERO, |a| a.elapsed)
+        let primary = self.attempts.iter().find(|a| !a.attempt.is_extra());
+        primary.map_or(Duration::ZERO, |a| a.elapsed)
     }
 
     /// How long the attempt ran whose result the caller got, from its own start.
@@ -101,7 +103,8 @@ impl WinnerInfo {
     /// How long the first extra attempt ran, from its own start, if one was sent.
     #[must_use]
     pub fn hedge_latency(&self) -> Option<Duration> {
-        self.attempts.get(1).map(|a| a.elapsed)
+        let extra = self.attempts.iter().find(|a| a.attempt.is_extra());
+        extra.map(|a| a.elapsed)
     }
 }
 

@@ -5,6 +5,9 @@
 //! [`Budget`](hedgerow_core::Budget) bounds what it may cost; a
 //! [`Classify`](hedgerow_core::Classify) judges answers; a [`Recorder`](hedgerow_core::Recorder) is
 //! told.
+//!
+//! Without tower, [`race`](fn@race), [`race_candidates`] and [`hedge`](fn@hedge) do the same for
+//! plain futures: see [`plain`].
 
 mod layer;
 mod build;
@@ -19,6 +22,8 @@ mod race;
 mod extra;
 mod ending;
 mod drain;
+pub mod plain;
+mod losers;
 mod books;
 mod observe;
 mod saved;
@@ -38,12 +43,18 @@ pub use crate::future::ResponseFuture;
 pub use crate::handle::{HedgeHandle, HedgeStats};
 #[cfg(feature = "http")]
 pub use crate::http::{Http, HttpJudge};
-pub use crate::info::{AttemptInfo, Outcome, WinnerInfo};
+pub use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
 pub use crate::judge::ShowLosses;
 #[doc(hidden)]
 pub use crate::layer::Settings;
 pub use crate::layer::{HedgeLayer, HedgeReady, Parts};
+pub use crate::losers::{Losers, OnLosers};
 pub use crate::observe::Prediction;
+pub use crate::plain::{
+    ArgumentError, BoxedRaceError, BufferedByCompletion, Candidate, FailFast, IntoCandidate, Loss,
+    Race, RaceError, RaceErrorKind, Won, buffered_by_completion, hedge, race, race_candidates,
+    try_buffered_by_completion,
+};
 pub use crate::policy::{Delay, HedgePolicy, Keyed, Keys, Sample, Stateful};
 #[doc(hidden)]
 pub use crate::rules::{Rules, Sealed};

@@ -2,6 +2,7 @@
 //!
 //! * [`hedging`]: what it is, what it costs, when to use which strategy, and when not.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
+//! * [`plain_futures`]: race and hedge without tower.
 //! * [`writing_a_policy`]: decide for yourself when to hedge.
 //! * [`testing_a_layer`]: the contract kit on a layer of your own.
 
@@ -12,6 +13,10 @@ pub mod hedging {}
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/observing.md")]
 pub mod observing {}
+
+#[cfg(feature = "hedge")]
+#[doc = include_str!("guide/plain_futures.md")]
+pub mod plain_futures {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/writing_a_policy.md")]

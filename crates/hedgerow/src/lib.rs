@@ -20,14 +20,15 @@
 //! ```
 //!
 //! An `http::Request` says by its method whether it may be sent twice, so with the feature `http`
-//! nothing has to be allowed: `HedgeLayer::percentile(95).http()`. See [`guide`] for the rest.
+//! nothing has to be allowed: `HedgeLayer::percentile(95).http()`. Without tower, [`race`](fn@race) and
+//! [`hedge`](fn@hedge) take plain futures. See [`guide`] for the rest.
 //!
 //! # Features
 //!
 //! | feature | default | what |
 //! | --- | --- | --- |
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
-//! | `hedge` | yes | [`HedgeLayer`] and its policies |
+//! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures |
 //! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
@@ -45,8 +46,13 @@ pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
 
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
+    ArgumentError, BoxedRaceError, Candidate, Loss, Race, RaceError, RaceErrorKind, Won,
+    buffered_by_completion, hedge, race, race_candidates, try_buffered_by_completion,
+};
+#[cfg(feature = "hedge")]
+pub use hedgerow_hedge::{
     AttemptInfo, BuildError, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent, HedgeHandle,
-    HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Outcome, Prediction,
+    HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers, Outcome, Prediction,
     RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
@@ -57,6 +63,9 @@ pub use hedgerow_core::testing;
 
 /// The whole crate of the hedge layer, for the types that one rarely names: its
 /// [`Parts`](hedgerow_hedge::Parts), how requests are copied, the response future.
+///
+/// The function [`hedge`](fn@hedge) has the same name in another namespace: `hedge(..)` is the
+/// function, `hedge::` the crate.
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge as hedge;
 /// The whole crate of the latency histogram.
