@@ -28,7 +28,9 @@
 //! | --- | --- | --- |
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
 //! | `hedge` | yes | [`HedgeLayer`] and its policies |
-//! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` |
+//! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` and `grpc`, `ReplayBodyLayer`, `IdempotentPathsLayer` |
+//! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` |
+//! | `tonic` | no | `http`, and `GrpcLayer`: a tonic channel behind any layer |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
 pub mod guide;
@@ -38,7 +40,14 @@ pub use hedgerow_core::{
     Recorder, Replay, accept_if, cause_ref,
 };
 #[cfg(feature = "http")]
-pub use hedgerow_core::{Idempotent, ReplayBody};
+pub use hedgerow_core::{HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice};
+#[cfg(feature = "tonic")]
+pub use hedgerow_http::GrpcLayer;
+#[cfg(feature = "http")]
+pub use hedgerow_http::{
+    HttpBuildError, IdempotentPathsLayer, ReplayBodyLayer, ReplayBodyStats, ReplayableBody,
+    idempotent_paths,
+};
 
 #[cfg(feature = "latency")]
 pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
@@ -49,7 +58,7 @@ pub use hedgerow_hedge::{
     HedgeLayer, HedgePolicy, HedgeReady, HedgeStats, Outcome, Sample, WinnerInfo, policy,
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
-pub use hedgerow_hedge::{Http, HttpJudge};
+pub use hedgerow_hedge::{GrpcJudge, Http, HttpJudge};
 
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
@@ -58,6 +67,9 @@ pub use hedgerow_core::testing;
 /// [`Parts`](hedgerow_hedge::Parts), how requests are copied, the response future.
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge as hedge;
+/// The whole crate of what HTTP and gRPC need, for the types that one rarely names.
+#[cfg(feature = "http")]
+pub use hedgerow_http as http;
 /// The whole crate of the latency histogram.
 #[cfg(feature = "latency")]
 pub use hedgerow_latency as latency;
