@@ -5,6 +5,9 @@
 
 mod clients;
 mod promises;
+mod connections;
+mod grpc;
+mod reqwest;
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use crate::{SOON, first_hangs};
 /// Soon enough that waiting for a control call makes sure that it is over.
 const NOW: Duration = Duration::from_millis(1);
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.expect("it does not hang")
 }
 
@@ -42,7 +42,7 @@ async fn a_later_hedge(kind: Kind, delay: Duration) {
 }
 
 #[expect(clippy::print_stdout, reason = "for information, beside the result")]
-fn inform(kind: Kind, what: &str, figure: impl std::fmt::Debug) {
+pub(crate) fn inform(kind: Kind, what: &str, figure: impl std::fmt::Debug) {
     println!("{kind:?}: {what}: {figure:?}");
 }
 
