@@ -7,6 +7,7 @@ mod clients;
 mod promises;
 mod connections;
 mod grpc;
+mod proxy;
 mod reqwest;
 
 use std::time::Duration;
