@@ -103,3 +103,24 @@ async fn when_all_fail_the_caller_gets_the_first_status() {
     assert_eq!(response.expect_err("both fail").code(), Code::Unavailable);
     assert_eq!(server.requests(), 2);
 }
+
+#[tokio::test]
+async fn a_hedged_channel_can_be_cloned_and_spawned() {
+    let server = Server::start(|_| Answer::Now).await;
+    let channel = Channel::from_shared(server.url()).expect("a valid url");
+    let layer = GrpcLayer::new(HedgeLayer::percentile(95).grpc()).idempotent_paths([ALLOWED]);
+    let client = tonic::client::Grpc::new(layer.layer(channel.connect_lazy()));
+    let calls = (0..4).map(|_| {
+        let mut client = client.clone();
+        tokio::spawn(async move {
+            client.ready().await.expect("lazy");
+            let codec = ProstCodec::<String, String>::default();
+            let path = PathAndQuery::from_static(ALLOWED);
+            client.unary(question(), path, codec).await.is_ok()
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert!(soon(call).await.expect("no panic"));
+    }
+    assert_eq!(server.requests(), 4);
+}

@@ -78,3 +78,15 @@ async fn without_a_judge_reqwest_is_hedged_too() {
     );
     assert_eq!(server.requests(), 2);
 }
+
+#[tokio::test]
+async fn a_hedged_reqwest_client_can_be_shared_and_spawned() {
+    let server = Server::start(|_| Answer::Now).await;
+    let service = HedgeLayer::percentile(95).http().layer(client());
+    let calls =
+        (0..4).map(|_| tokio::spawn(service.clone().oneshot(request(Method::GET, &server))));
+    for call in calls.collect::<Vec<_>>() {
+        assert!(soon(call).await.expect("no panic").is_ok());
+    }
+    assert_eq!(server.requests(), 4);
+}

@@ -1,12 +1,17 @@
 //! The guide: one page a subject.
 //!
 //! * [`hedging`]: what it is, what it costs, when to use which strategy, and when not.
+//! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
 //! * [`writing_a_policy`]: decide for yourself when to hedge.
 //! * [`testing_a_layer`]: the contract kit on a layer of your own.
 
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/hedging.md")]
 pub mod hedging {}
+
+#[cfg(all(feature = "hedge", feature = "reqwest", feature = "tonic"))]
+#[doc = include_str!("guide/http.md")]
+pub mod http {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/writing_a_policy.md")]
