@@ -3,6 +3,7 @@
 use hedgerow::{Budget, GrpcLayer, HedgeLayer, Idempotent, WinnerInfo};
 use hedgerow_tests::{Answer, PATIENCE, Server};
 use hyper::http::uri::PathAndQuery;
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
@@ -110,17 +111,16 @@ async fn a_hedged_channel_can_be_cloned_and_spawned() {
     let channel = Channel::from_shared(server.url()).expect("a valid url");
     let layer = GrpcLayer::new(HedgeLayer::percentile(95).grpc()).idempotent_paths([ALLOWED]);
     let client = tonic::client::Grpc::new(layer.layer(channel.connect_lazy()));
-    let calls = (0..4).map(|_| {
+    let mut calls = JoinSet::new();
+    for _ in 0..4 {
         let mut client = client.clone();
-        tokio::spawn(async move {
+        calls.spawn(async move {
             client.ready().await.expect("lazy");
             let codec = ProstCodec::<String, String>::default();
             let path = PathAndQuery::from_static(ALLOWED);
             client.unary(question(), path, codec).await.is_ok()
-        })
-    });
-    for call in calls.collect::<Vec<_>>() {
-        assert!(soon(call).await.expect("no panic"));
+        });
     }
+    assert_eq!(soon(calls.join_all()).await, [true; 4]);
     assert_eq!(server.requests(), 4);
 }

@@ -3,6 +3,7 @@
 use hedgerow::{Budget, HedgeLayer, Http, WinnerInfo};
 use hedgerow_tests::{Answer, PATIENCE, Server};
 use reqwest::{Client, Method, Request};
+use tokio::task::JoinSet;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::promises::soon;
@@ -83,10 +84,11 @@ async fn without_a_judge_reqwest_is_hedged_too() {
 async fn a_hedged_reqwest_client_can_be_shared_and_spawned() {
     let server = Server::start(|_| Answer::Now).await;
     let service = HedgeLayer::percentile(95).http().layer(client());
-    let calls =
-        (0..4).map(|_| tokio::spawn(service.clone().oneshot(request(Method::GET, &server))));
-    for call in calls.collect::<Vec<_>>() {
-        assert!(soon(call).await.expect("no panic").is_ok());
+    let mut calls = JoinSet::new();
+    for _ in 0..4 {
+        calls.spawn(service.clone().oneshot(request(Method::GET, &server)));
     }
+    let results = soon(calls.join_all()).await;
+    assert!(results.iter().all(Result::is_ok));
     assert_eq!(server.requests(), 4);
 }

@@ -135,6 +135,21 @@ async fn a_body_that_says_it_is_too_large_is_not_polled() {
     assert_eq!(layer.stats(), stats(|s| s.too_large = 2));
 }
 
+/// The frame that went beyond the cap counts as what is there.
+#[test]
+fn a_body_that_passes_through_says_what_is_there_of_it() {
+    let layer = ReplayBodyLayer::new().cap_bytes(5);
+    let steps = [Step::data("abc"), Step::data("def"), Step::data("ghi")];
+    let mut request = through(&layer, put(Script::new(steps)));
+    let body = request.body_mut();
+    let mut seen = vec![body.size_hint().lower()];
+    for _ in 0..2 {
+        next_now(body);
+        seen.push(body.size_hint().lower());
+    }
+    assert_eq!((seen, body.size_hint().upper()), (vec![6, 3, 0], None));
+}
+
 #[tokio::test]
 async fn countless_small_frames_are_not_kept() {
     let layer = ReplayBodyLayer::new();
