@@ -200,7 +200,7 @@ impl Kind {
             Self::Tonic => {
                 let channel = Channel::from_shared(server.url()).expect("a valid url");
                 let stack = ServiceBuilder::new().layer(hedge.grpc()).layer(drain);
-                GrpcLayer::new(stack.into_inner())
+                GrpcLayer::new(stack)
                     .idempotent_paths([ALLOWED])
                     .cap_bytes(CAP)
                     .layer(channel.connect_lazy())

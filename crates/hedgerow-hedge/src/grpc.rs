@@ -21,7 +21,8 @@ use crate::http::HttpJudge;
 /// | any other: `INVALID_ARGUMENT`, `NOT_FOUND`, … | ends the race: another attempt would end the same way |
 ///
 /// A status that loses may carry `grpc-retry-pushback-ms`. A number of milliseconds becomes the
-/// `after` of [`Class::Retryable`]. A negative one, or one that cannot be read, means that the
+/// `after` of [`Class::Retryable`], for layers that wait; a hedge sends its next copy, if one is left
+/// and paid, without waiting. A negative one, or one that cannot be read, means that the
 /// server wants no further attempt; it ends the race, since a loss would send the next copy. gRPC's
 /// own hedging would still await the copies that are under way; here the caller gets the refusal at
 /// once.

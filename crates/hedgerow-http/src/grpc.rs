@@ -74,8 +74,8 @@ pub struct GrpcLayer<L> {
 pub type GrpcService<S> = IdempotentPaths<ReplayBodies<S>>;
 
 impl<L> GrpcLayer<L> {
-    /// Puts `layer` between a client and its channel: `HedgeLayer::percentile(95).grpc()`, or a
-    /// stack of several (`ServiceBuilder::into_inner`).
+    /// Puts `layer` between a client and its channel: `HedgeLayer::percentile(95).grpc()`, or
+    /// several in a `tower::ServiceBuilder`, which is a layer too.
     #[must_use]
     pub fn new(layer: L) -> Self {
         Self {

@@ -74,7 +74,7 @@ const DEFAULT_CAP: u64 = 64 * 1024;
 ///
 /// # Cost
 ///
-/// Two allocations for a body that has frames, one list of frames and one count of its readers; none
+/// Two allocations for a body of a few frames, one list of frames and one count of its readers; none
 /// for an empty one. Memory: at most the cap per call, and one frame more for a body that turns out
 /// to be larger; 1,024 frames at most. Trailers are not counted. `Bytes` are shared, not copied.
 ///

@@ -71,9 +71,7 @@ fn check_hints(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        if std::env::var_os("HEDGEROW_LONG").is_some() { 10_000 } else { 1_000 }
-    ))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1_000)))]
 
     #[test]
     fn every_copy_brings_the_same_frames_in_the_same_order(
