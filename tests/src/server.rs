@@ -35,6 +35,8 @@ pub enum Answer {
     Now,
     /// Answers this status at once: for a gRPC request, this `grpc-status` in the headers.
     Status(u16),
+    /// Answers a gRPC request `UNAVAILABLE`, and asks for no further attempt.
+    PushesBack,
     /// Answers 200 and the first of three chunks at once, the others when [`Server::release`] is
     /// called.
     InChunks,
@@ -209,6 +211,7 @@ async fn answer(
     let mut status = 200;
     match script {
         Answer::Status(other) => status = other,
+        Answer::PushesBack => status = 14,
         Answer::InChunks => chunks = 3,
         Answer::WhenLetGo => log.let_go.notified().await,
         Answer::Never => pending().await,
@@ -222,7 +225,14 @@ async fn answer(
         log.gate.clone()
     };
     Ok(if grpc {
-        grpc_response(gate, &text, chunks, status)
+        let mut response = grpc_response(gate, &text, chunks, status);
+        if let Answer::PushesBack = script {
+            let never = HeaderValue::from_static("-1");
+            response
+                .headers_mut()
+                .insert("grpc-retry-pushback-ms", never);
+        }
+        response
     } else {
         let frames = (0..chunks).map(|_| Frame::data(Bytes::from(text.clone())));
         let mut response = Response::new(Gated::new(gate, frames));

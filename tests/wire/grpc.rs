@@ -98,6 +98,14 @@ async fn a_status_that_would_come_again_ends_the_call() {
 }
 
 #[tokio::test]
+async fn a_server_that_wants_no_further_attempt_gets_none() {
+    let server = Server::start(|_| Answer::PushesBack).await;
+    let response = unary(&server, PATIENCE * 2, ALLOWED, question()).await;
+    assert_eq!(response.expect_err("unavailable").code(), Code::Unavailable);
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
 async fn when_all_fail_the_caller_gets_the_first_status() {
     let server = Server::start(|n| Answer::Status(if n == 0 { 14 } else { 8 })).await;
     let response = unary(&server, PATIENCE * 2, ALLOWED, question()).await;
