@@ -2,6 +2,7 @@
 //
 // says: a body of type `Streaming` cannot be sent twice: it does not implement `ReplayBody`
 // says: use `http_body_util::Full<Bytes>`
+// says: put a `ReplayBodyLayer` outside of the layer that sends copies
 
 use hedgerow::HedgeLayer;
 use http::{Request, Response};

@@ -1,5 +1,14 @@
-//! A hyper-util client behind the layers, on real sockets. What is counted is counted at the
-//! server.
+//! The usual clients behind the layers, on real sockets. What is counted is counted at the server.
+//!
+//! This file is about hyper-util's client, and how the layers nest around it; `promises` holds for
+//! every client.
+
+mod clients;
+mod promises;
+mod connections;
+mod grpc;
+mod proxy;
+mod reqwest;
 
 use std::time::Duration;
 

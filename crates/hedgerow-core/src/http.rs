@@ -1,7 +1,7 @@
-//! `Replay` for HTTP requests.
+//! `Replay` for HTTP requests, and what layers read and write of HTTP messages.
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
 use crate::replay::Replay;
@@ -24,11 +24,12 @@ pub struct Idempotent;
 /// A body of which a second copy can be made at once.
 ///
 /// For bytes that are there already. A body that is still arriving (`hyper::body::Incoming`)
-/// cannot promise it.
+/// cannot promise it: `ReplayBodyLayer` of hedgerow-http makes it one that can.
 #[diagnostic::on_unimplemented(
     message = "a body of type `{Self}` cannot be sent twice: it does not implement `ReplayBody`",
     label = "a second attempt needs a second copy of this body",
     note = "use `http_body_util::Full<Bytes>`, `Empty<Bytes>`, `Bytes`, `String` or `()` as the body",
+    note = "for a body that arrives, such as `hyper::body::Incoming`, put a `ReplayBodyLayer` outside of the layer that sends copies",
     note = "for your own body: `impl ReplayBody for {Self} {{ fn replay_body(&mut self) -> Option<Self> {{ ... }} }}`"
 )]
 pub trait ReplayBody: Sized {
@@ -90,13 +91,136 @@ impl<B: ReplayBody> Replay for Request<B> {
     }
 }
 
-fn may_be_sent_twice<B>(request: &Request<B>) -> bool {
-    if request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE) {
+/// Whether a request may be sent twice, as far as its head says: what [`Replay`] for
+/// `http::Request` asks before it looks at the body.
+///
+/// Idempotent methods (RFC 9110 §9.2.2), an `Idempotency-Key` header or the [`Idempotent`] mark
+/// allow it; `CONNECT` and `Upgrade` never do.
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow_core::may_be_sent_twice;
+///
+/// assert!(may_be_sent_twice(&http::Request::get("http://h.test/").body(()).unwrap()));
+/// assert!(!may_be_sent_twice(&http::Request::post("http://h.test/").body(()).unwrap()));
+/// ```
+#[must_use]
+pub fn may_be_sent_twice<B>(request: &Request<B>) -> bool {
+    let marked = || request.extensions().get::<Idempotent>().is_some();
+    allows(request.method(), request.headers(), marked)
+}
+
+fn allows(method: &Method, headers: &HeaderMap, marked: impl FnOnce() -> bool) -> bool {
+    if method == Method::CONNECT || headers.contains_key(header::UPGRADE) {
         return false;
     }
-    request.method().is_idempotent()
-        || request.headers().contains_key("idempotency-key")
-        || request.extensions().get::<Idempotent>().is_some()
+    method.is_idempotent() || headers.contains_key("idempotency-key") || marked()
+}
+
+/// What a layer may change in the head of a request before it is sent.
+///
+/// For `http::Request` and, with the feature `reqwest`, `reqwest::Request`. Implement it for a
+/// request of your own to use `.http()` with it.
+pub trait HttpRequest {
+    /// Its headers.
+    fn headers_mut(&mut self) -> &mut HeaderMap;
+
+    /// Its extensions, if they can be reached: those of a `reqwest::Request` cannot.
+    fn extensions_mut(&mut self) -> Option<&mut Extensions>;
+}
+
+/// What a layer reads and writes of the head of a response.
+///
+/// For `http::Response` and, with the feature `reqwest`, `reqwest::Response`.
+pub trait HttpResponse {
+    /// Its status.
+    fn status(&self) -> StatusCode;
+
+    /// Its headers.
+    fn headers(&self) -> &HeaderMap;
+
+    /// Its extensions.
+    fn extensions_mut(&mut self) -> &mut Extensions;
+}
+
+// === impl HttpRequest and HttpResponse ===
+
+impl<B> HttpRequest for Request<B> {
+    #[inline]
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers_mut()
+    }
+
+    #[inline]
+    fn extensions_mut(&mut self) -> Option<&mut Extensions> {
+        Some(self.extensions_mut())
+    }
+}
+
+impl<B> HttpResponse for Response<B> {
+    #[inline]
+    fn status(&self) -> StatusCode {
+        self.status()
+    }
+
+    #[inline]
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    #[inline]
+    fn extensions_mut(&mut self) -> &mut Extensions {
+        self.extensions_mut()
+    }
+}
+
+// === reqwest ===
+
+/// Idempotent methods, and requests with an `Idempotency-Key` header, if the body can be copied: a
+/// streaming one cannot. Never a `CONNECT` or an `Upgrade`.
+///
+/// The extensions of a `reqwest::Request` are private, so the [`Idempotent`] mark is not seen here.
+/// A layer allows other requests by `.replay_with(|r: &mut reqwest::Request| r.try_clone())`.
+///
+/// Switch reqwest's own retries off beneath a layer that sends copies
+/// (`ClientBuilder::retry(reqwest::retry::never())`): they send without asking the layer's budget,
+/// and each attempt again.
+#[cfg(feature = "reqwest")]
+impl Replay for reqwest::Request {
+    fn replay(&mut self) -> Option<Self> {
+        if !allows(self.method(), self.headers(), || false) {
+            return None;
+        }
+        self.try_clone()
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl HttpRequest for reqwest::Request {
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers_mut()
+    }
+
+    /// None: they are private.
+    fn extensions_mut(&mut self) -> Option<&mut Extensions> {
+        None
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl HttpResponse for reqwest::Response {
+    fn status(&self) -> StatusCode {
+        self.status()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers()
+    }
+
+    fn extensions_mut(&mut self) -> &mut Extensions {
+        self.extensions_mut()
+    }
 }
 
 #[cfg(test)]
@@ -144,5 +268,60 @@ mod tests {
         let copy = request.replay().expect("PUT is idempotent");
         assert_eq!(format!("{copy:?}"), format!("{request:?}"));
         assert_eq!(copy.extensions().get(), Some(&Idempotent));
+    }
+
+    #[test]
+    fn the_mark_is_what_a_head_alone_may_say() {
+        let mut post = Request::post("http://h.test/").body(()).expect("valid");
+        assert!(!may_be_sent_twice(&post));
+        post.extensions_mut().insert(Idempotent);
+        assert!(may_be_sent_twice(&post));
+        post.headers_mut()
+            .insert("upgrade", "h2c".parse().expect("valid"));
+        assert!(!may_be_sent_twice(&post));
+    }
+
+    #[cfg(feature = "reqwest")]
+    #[test]
+    fn a_reqwest_request_says_the_same() {
+        let url: reqwest::Url = "http://h.test/".parse().expect("valid");
+        for (method, allowed) in [
+            ("GET", true),
+            ("PUT", true),
+            ("POST", false),
+            ("CONNECT", false),
+        ] {
+            let method = method.parse().expect("a method");
+            let mut request = reqwest::Request::new(method, url.clone());
+            *request.body_mut() = Some("body".into());
+            let copy = request.replay();
+            assert_eq!(copy.is_some(), allowed, "{request:?}");
+            if let Some(copy) = copy {
+                assert_eq!(
+                    copy.body().and_then(reqwest::Body::as_bytes),
+                    Some(&b"body"[..])
+                );
+            }
+            request
+                .headers_mut()
+                .insert("idempotency-key", "7".parse().expect("valid"));
+            assert_eq!(
+                request.replay().is_some(),
+                request.method() != Method::CONNECT
+            );
+            request
+                .headers_mut()
+                .insert("upgrade", "h2c".parse().expect("valid"));
+            assert!(request.replay().is_none());
+        }
+    }
+
+    #[cfg(feature = "reqwest")]
+    #[test]
+    fn a_streaming_reqwest_body_is_not_sent_twice() {
+        let url: reqwest::Url = "http://h.test/".parse().expect("valid");
+        let mut request = reqwest::Request::new(Method::PUT, url);
+        *request.body_mut() = Some(reqwest::Body::wrap(Full::new(Bytes::from_static(b"x"))));
+        assert!(request.replay().is_none());
     }
 }

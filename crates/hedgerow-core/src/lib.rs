@@ -8,7 +8,9 @@
 //!
 //! # Features
 //!
-//! * `http`: [`Replay`] for `http::Request`, the [`Idempotent`] mark, [`ReplayBody`].
+//! * `http`: [`Replay`] for `http::Request`, the [`Idempotent`] mark, [`ReplayBody`], and what layers
+//!   read and write of messages ([`HttpRequest`], [`HttpResponse`]).
+//! * `reqwest`: the same for `reqwest::Request` and `reqwest::Response`.
 //! * `testing`: the contract kit in [`testing`], which checks any tower layer in one line.
 
 mod attempt;
@@ -34,4 +36,4 @@ pub use crate::recorder::Recorder;
 pub use crate::replay::Replay;
 
 #[cfg(feature = "http")]
-pub use crate::http::{Idempotent, ReplayBody};
+pub use crate::http::{HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice};

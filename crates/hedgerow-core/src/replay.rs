@@ -7,7 +7,8 @@
 /// still decides per request: `None` means "not this one".
 ///
 /// `http::Request<B>` has it behind the feature `http`: idempotent methods, requests with an
-/// `Idempotency-Key`, and those that carry the `Idempotent` mark. Plain data does not have it,
+/// `Idempotency-Key`, and those that carry the `Idempotent` mark; `reqwest::Request` has it behind
+/// the feature `reqwest`. Plain data does not have it,
 /// because nothing in a `String` says that it may be sent twice: call `.clone_requests()` on the
 /// layer to allow it for a request that is `Clone`, or `.replay_with(f)` for any other. Your own
 /// type takes one line.
@@ -31,7 +32,7 @@
     note = "if every `{Self}` may be sent twice and it is `Clone`, write `.clone_requests()` on the layer",
     note = "for some of them, or for a request that is not `Clone`, write `.replay_with(|request: &mut {Self}| ...)` on the layer",
     note = "for your own type: `impl Replay for {Self} {{ fn replay(&mut self) -> Option<Self> {{ Some(self.clone()) }} }}`",
-    note = "`http::Request<B>` implements it with hedgerow's feature `http`, for bodies that implement `ReplayBody`"
+    note = "`http::Request<B>` implements it with hedgerow's feature `http`, for bodies that implement `ReplayBody`; `reqwest::Request` with the feature `reqwest`"
 )]
 pub trait Replay: Sized {
     /// A copy that may be sent beside this one, or `None` if this request may be sent only once.

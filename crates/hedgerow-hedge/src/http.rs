@@ -1,9 +1,10 @@
 //! What HTTP means to a race.
 
-use hedgerow_core::{Attempt, Class, Classify};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use hedgerow_core::{Attempt, Class, Classify, HttpRequest, HttpResponse};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::exchange::Exchange;
+use crate::grpc::GrpcJudge;
 use crate::info::WinnerInfo;
 use crate::layer::HedgeLayer;
 
@@ -16,8 +17,9 @@ pub struct HttpJudge;
 
 /// How a hedged call shows in HTTP messages.
 ///
-/// Every extra copy carries its [`Attempt`] in the request's extensions. The answer of a call in
-/// which an extra copy was sent carries a [`WinnerInfo`] in its extensions.
+/// Every extra copy carries its [`Attempt`] in the request's extensions, if they can be reached
+/// (those of a `reqwest::Request` cannot). The answer of a call in which an extra copy was sent
+/// carries a [`WinnerInfo`] in its extensions.
 ///
 /// # Examples
 ///
@@ -66,6 +68,9 @@ impl<P, R: Clone, J, Rec> HedgeLayer<P, R, J, Rec> {
     /// Makes the layer speak HTTP: a 5xx or a 429 loses ([`HttpJudge`]), extra copies and hedged
     /// answers are marked ([`Http`]).
     ///
+    /// For `http::Request` and `http::Response` with any bodies, and for reqwest's with the feature
+    /// `reqwest` of hedgerow-core. For gRPC see [`grpc`](Self::grpc).
+    ///
     /// A later `.accept(judge)` replaces the judge and keeps the marks.
     #[must_use]
     pub fn http(self) -> HedgeLayer<P, Http<R>, HttpJudge, Rec> {
@@ -75,7 +80,30 @@ impl<P, R: Clone, J, Rec> HedgeLayer<P, R, J, Rec> {
     /// Like [`http`](Self::http), with options.
     #[must_use]
     pub fn http_with(self, http: Http) -> HedgeLayer<P, Http<R>, HttpJudge, Rec> {
-        self.accept(HttpJudge).exchange(|exchange| Http {
+        self.accept(HttpJudge).marked(http)
+    }
+
+    /// Makes the layer speak gRPC: the status of an answer without a message decides
+    /// ([`GrpcJudge`]), extra copies and hedged answers are marked as by [`http`](Self::http).
+    ///
+    /// **It does not allow any call to be sent twice.** Every gRPC call is a `POST`: only an
+    /// `Idempotency-Key`, the [`Idempotent`](hedgerow_core::Idempotent) mark or a path that
+    /// hedgerow-http's `GrpcLayer` or `IdempotentPathsLayer` was given does that.
+    ///
+    /// A later `.accept(judge)` replaces the judge and keeps the marks.
+    #[must_use]
+    pub fn grpc(self) -> HedgeLayer<P, Http<R>, GrpcJudge, Rec> {
+        self.grpc_with(Http::new())
+    }
+
+    /// Like [`grpc`](Self::grpc), with options.
+    #[must_use]
+    pub fn grpc_with(self, http: Http) -> HedgeLayer<P, Http<R>, GrpcJudge, Rec> {
+        self.accept(GrpcJudge).marked(http)
+    }
+
+    fn marked(self, http: Http) -> HedgeLayer<P, Http<R>, J, Rec> {
+        self.exchange(|exchange| Http {
             exchange: exchange.clone(),
             header: http.header,
             always: http.always,
@@ -83,19 +111,25 @@ impl<P, R: Clone, J, Rec> HedgeLayer<P, R, J, Rec> {
     }
 }
 
+impl HttpJudge {
+    /// What an answer of this status is worth.
+    #[inline]
+    pub(crate) fn of(status: StatusCode) -> Class {
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            Class::RETRYABLE
+        } else {
+            Class::Success
+        }
+    }
+}
+
 // === impl Classify ===
 
-impl<B, E> Classify<Response<B>, E> for HttpJudge {
+impl<Res: HttpResponse, E> Classify<Res, E> for HttpJudge {
     #[inline]
-    fn classify(&self, result: &Result<Response<B>, E>) -> Class {
+    fn classify(&self, result: &Result<Res, E>) -> Class {
         match result {
-            Ok(response)
-                if response.status().is_server_error()
-                    || response.status() == StatusCode::TOO_MANY_REQUESTS =>
-            {
-                Class::RETRYABLE
-            }
-            Ok(_) => Class::Success,
+            Ok(response) => Self::of(response.status()),
             Err(_) => Class::RETRYABLE,
         }
     }
@@ -103,17 +137,21 @@ impl<B, E> Classify<Response<B>, E> for HttpJudge {
 
 // === impl Exchange ===
 
-impl<B, C, X> Exchange<Request<B>, Response<C>> for Http<X>
+impl<Req, Res, X> Exchange<Req, Res> for Http<X>
 where
-    X: Exchange<Request<B>, Response<C>>,
+    Req: HttpRequest,
+    Res: HttpResponse,
+    X: Exchange<Req, Res>,
 {
     #[inline]
-    fn copy(&self, request: &mut Request<B>) -> Option<Request<B>> {
+    fn copy(&self, request: &mut Req) -> Option<Req> {
         self.exchange.copy(request)
     }
 
-    fn edit(&self, request: &mut Request<B>, attempt: Attempt) -> bool {
-        request.extensions_mut().insert(attempt);
+    fn edit(&self, request: &mut Req, attempt: Attempt) -> bool {
+        if let Some(extensions) = request.extensions_mut() {
+            extensions.insert(attempt);
+        }
         if self.header {
             request
                 .headers_mut()
@@ -127,7 +165,7 @@ where
         hedged || self.always
     }
 
-    fn inform(&self, response: &mut Response<C>, info: WinnerInfo) {
+    fn inform(&self, response: &mut Res, info: WinnerInfo) {
         response.extensions_mut().insert(info.clone());
         self.exchange.inform(response, info);
     }

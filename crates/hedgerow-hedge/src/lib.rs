@@ -34,12 +34,16 @@ pub mod telemetry;
 mod error;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod grpc;
 
 pub use crate::drain::{Drain, DrainLayer, DrainStats, Drained};
 pub use crate::error::BuildError;
 pub use crate::event::HedgeEvent;
 pub use crate::exchange::{ByClone, ByReplay, Edited, Exchange, ReplayWith};
 pub use crate::future::ResponseFuture;
+#[cfg(feature = "http")]
+pub use crate::grpc::GrpcJudge;
 pub use crate::handle::{HedgeHandle, HedgeStats};
 #[cfg(feature = "http")]
 pub use crate::http::{Http, HttpJudge};

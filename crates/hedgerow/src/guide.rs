@@ -1,6 +1,7 @@
 //! The guide: one page a subject.
 //!
 //! * [`hedging`]: what it is, what it costs, when to use which strategy, and when not.
+//! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`writing_a_policy`]: decide for yourself when to hedge.
@@ -9,6 +10,10 @@
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/hedging.md")]
 pub mod hedging {}
+
+#[cfg(all(feature = "hedge", feature = "reqwest", feature = "tonic"))]
+#[doc = include_str!("guide/http.md")]
+pub mod http {}
 
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/observing.md")]

@@ -29,7 +29,12 @@
 //! | --- | --- | --- |
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures |
-//! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` |
+//! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` and `grpc`, `ReplayBodyLayer`, `IdempotentPathsLayer` |
+//! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` |
+//! | `tonic` | no | `http`, and `GrpcLayer`: a tonic channel behind any layer |
+//! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
+//! | `serde` | no | what was learnt, saved and restored |
+//! | `hlog` | no | snapshots as HdrHistogram's interval log |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
 pub mod guide;
@@ -39,7 +44,14 @@ pub use hedgerow_core::{
     Recorder, Replay, accept_if, cause_ref,
 };
 #[cfg(feature = "http")]
-pub use hedgerow_core::{Idempotent, ReplayBody};
+pub use hedgerow_core::{HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice};
+#[cfg(feature = "tonic")]
+pub use hedgerow_http::GrpcLayer;
+#[cfg(feature = "http")]
+pub use hedgerow_http::{
+    HttpBuildError, IdempotentPathsLayer, ReplayBodyLayer, ReplayBodyStats, ReplayableBody,
+    idempotent_paths,
+};
 
 #[cfg(feature = "latency")]
 pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
@@ -56,7 +68,7 @@ pub use hedgerow_hedge::{
     RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
-pub use hedgerow_hedge::{Http, HttpJudge};
+pub use hedgerow_hedge::{GrpcJudge, Http, HttpJudge};
 
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
@@ -68,6 +80,9 @@ pub use hedgerow_core::testing;
 /// function, `hedge::` the crate.
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge as hedge;
+/// The whole crate of what HTTP and gRPC need, for the types that one rarely names.
+#[cfg(feature = "http")]
+pub use hedgerow_http as http;
 /// The whole crate of the latency histogram.
 #[cfg(feature = "latency")]
 pub use hedgerow_latency as latency;

@@ -1,0 +1,9 @@
+//! What the crate promises. Over real sockets it stands in the top-level tests.
+
+mod bodies;
+mod contract;
+#[cfg(feature = "tonic")]
+mod grpc;
+mod paths;
+mod properties;
+mod script;

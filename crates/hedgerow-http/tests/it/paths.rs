@@ -1,0 +1,68 @@
+//! Which paths are allowed, and which are refused.
+
+use std::convert::Infallible;
+
+use hedgerow_core::Idempotent;
+use hedgerow_http::{HttpBuildError, IdempotentPathsLayer, idempotent_paths};
+use http::Request;
+use tower::{Layer, ServiceExt};
+
+async fn marked(layer: &IdempotentPathsLayer, uri: &str) -> bool {
+    let service = layer.layer(tower::service_fn(async |request: Request<()>| {
+        Ok::<_, Infallible>(request.extensions().get() == Some(&Idempotent))
+    }));
+    let request = Request::post(uri).body(()).expect("valid");
+    let Ok(marked) = service.oneshot(request).await;
+    marked
+}
+
+#[tokio::test]
+async fn exactly_the_named_paths_are_marked() {
+    let layer = idempotent_paths(["/a.B/Get", "/a.Reads/*"]);
+    for (uri, wanted) in [
+        ("http://h.test/a.B/Get", true),
+        ("http://h.test/a.B/Get?x=/a.B/Set", true),
+        ("http://h.test/a.B/Set", false),
+        ("http://h.test/a.B/Get/", false),
+        ("http://h.test/a.B/get", false),
+        ("http://h.test/x/a.B/Get", false),
+        ("http://h.test/a.Reads/Anything", true),
+        ("http://h.test/a.Reads/", false),
+        ("http://h.test/a.Reads", false),
+        ("http://h.test/a.Reads/Any/Deeper", false),
+        ("http://h.test/a.ReadsNot/Anything", false),
+        ("http://h.test/x/a.Reads/Anything", false),
+        ("http://h.test", false),
+        ("/a.B/Get", true),
+    ] {
+        assert_eq!(marked(&layer, uri).await, wanted, "{uri}");
+    }
+    assert!(!marked(&IdempotentPathsLayer::default(), "/a.B/Get").await);
+}
+
+#[test]
+fn bad_paths_are_refused_with_what_to_write() {
+    for (bad, says) in [
+        ("", "it is empty"),
+        ("a.B/Get", "with a leading slash"),
+        ("http://h.test/a.B/Get", "with a leading slash"),
+        ("*", "with a leading slash"),
+        ("/*", "name the service"),
+        ("/a.B/Get*", "a wildcard stands for all methods"),
+        ("/*/Get", "a wildcard stands for all methods"),
+        ("/a.*/*", "a wildcard stands for all methods"),
+        ("/a.B/**", "a wildcard stands for all methods"),
+        ("/a.B/Get?x", "the path alone"),
+        ("/a.B/Get ", "the path alone"),
+    ] {
+        let error = IdempotentPathsLayer::try_new(["/a.B/Fine", bad]).expect_err(bad);
+        assert!(matches!(&error, HttpBuildError::Path { path, .. } if path == bad));
+        assert!(error.to_string().contains(says), "{bad}: {error}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "write it with a leading slash")]
+fn the_plain_constructor_panics_with_the_reason() {
+    let _ = IdempotentPathsLayer::new(["a.B/Get"]);
+}
