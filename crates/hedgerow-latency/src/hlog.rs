@@ -67,7 +67,7 @@ pub enum Unit {
     /// The usual one, and what [`write`] writes.
     #[default]
     Nanoseconds,
-    /// As `wrk2` and many load generators write.
+    /// As many load generators write.
     Microseconds,
     /// As some Java programs write.
     Milliseconds,
