@@ -5,12 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hedgerow::{HedgeLayer, Latency, LatencyLayer};
+use futures::TryFutureExt as _;
+use hedgerow::{HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Won, hedge};
 use tower::hedge::Hedge;
 use tower::{Layer, Service};
 
 use crate::floor::{Clocked, Timed};
 use crate::inner::{Echo, Request};
+use crate::posting::{Posted, Posting};
 
 /// The delay of the fixed hedges and of the timer floor: none of them ever fires.
 const DELAY: Duration = Duration::from_millis(100);
@@ -34,8 +36,14 @@ pub(crate) enum Subject {
     Observing,
     /// `HedgeLayer::percentile(95)` with a histogram for each of 64 keys.
     Keyed,
+    /// The free function `hedge` with a fixed delay.
+    Plain,
     /// `LatencyLayer`.
     Latency,
+    /// `ReplayBodyLayer`, with the HTTP request that it needs.
+    ReplayBody,
+    /// An HTTP request with a body, and nothing around it.
+    Posting,
     /// `tower::hedge::Hedge` at the 95th percentile.
     Tower,
     /// `tower_resilience_hedge::HedgeLayer` with a fixed delay.
@@ -88,13 +96,16 @@ impl tower::hedge::Policy<Request> for Always {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
         Self::Observing,
         Self::Keyed,
+        Self::Plain,
         Self::Latency,
+        Self::ReplayBody,
+        Self::Posting,
         Self::Tower,
         Self::TowerResilience,
         Self::Clocks,
@@ -117,7 +128,10 @@ impl Subject {
             Self::Fixed => "HedgeLayer::fixed(100 ms)",
             Self::Observing => "percentile(95).observe_only()",
             Self::Keyed => "percentile(95).key(f)",
+            Self::Plain => "hedge(factory, [100 ms])",
             Self::Latency => "LatencyLayer",
+            Self::ReplayBody => "ReplayBodyLayer, and an HTTP request",
+            Self::Posting => "floor: an HTTP request",
             Self::Tower => "tower::hedge::Hedge",
             Self::TowerResilience => "tower-resilience-hedge",
             Self::Clocks => "floor: two clock reads, one atomic add",
@@ -133,7 +147,10 @@ impl Subject {
             Self::Fixed => "fixed",
             Self::Observing => "observing",
             Self::Keyed => "keyed",
+            Self::Plain => "plain",
             Self::Latency => "latency",
+            Self::ReplayBody => "replay-body",
+            Self::Posting => "posting",
             Self::Tower => "tower",
             Self::TowerResilience => "tower-resilience",
             Self::Clocks => "clocks",
@@ -176,7 +193,15 @@ impl Case {
                 let layer = HedgeLayer::percentile(95).clamp(DELAY, LONGEST);
                 visitor.visit(layer.key(Request::key).layer(echo))
             }
+            Subject::Plain => visitor.visit(tower::service_fn(move |request| {
+                let mut echo = echo.clone();
+                hedge(move |_| echo.call(request), [DELAY]).map_ok(Won::into_value)
+            })),
             Subject::Latency => visitor.visit(LatencyLayer::new(Latency::new()).layer(echo)),
+            Subject::ReplayBody => visitor.visit(Posting::new(
+                ReplayBodyLayer::new().layer(Posted::new(echo)),
+            )),
+            Subject::Posting => visitor.visit(Posting::new(Posted::new(echo))),
             Subject::Tower => {
                 let seen: Vec<u64> = (1..=SEEN_MS).collect();
                 visitor.visit(Hedge::new_with_mock_latencies(

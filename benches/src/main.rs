@@ -9,6 +9,7 @@ mod allocations;
 mod sizes;
 mod times;
 mod recording;
+mod posting;
 mod report;
 mod bars;
 mod table;

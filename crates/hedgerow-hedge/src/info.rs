@@ -126,6 +126,15 @@ impl Attempts {
     pub(crate) const fn many(all: Vec<AttemptInfo>) -> Self {
         Self(Repr::Many(all))
     }
+
+    /// Of a call whose attempts are known one after the other.
+    pub(crate) fn of(all: impl Iterator<Item = AttemptInfo>) -> Self {
+        let mut all = all.peekable();
+        match (all.next(), all.peek()) {
+            (Some(only), None) => Self::one(only),
+            (first, _) => Self::many(first.into_iter().chain(all).collect()),
+        }
+    }
 }
 
 impl Deref for Attempts {

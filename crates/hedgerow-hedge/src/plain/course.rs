@@ -68,7 +68,7 @@ impl<L: Lineup> Course<L, OkWins, ()> {
     pub(super) fn new(
         strategy: &'static str,
         lineup: L,
-        delays: Vec<Duration>,
+        delays: impl IntoIterator<Item = Duration>,
         refused: Option<RaceErrorKind>,
     ) -> Self {
         let mut course = Self {
@@ -94,7 +94,7 @@ impl<L: Lineup, J, Rec> Course<L, J, Rec> {
         self.runners.len()
     }
 
-    pub(super) fn set_delays(&mut self, delays: Vec<Duration>) {
+    pub(super) fn set_delays(&mut self, delays: impl IntoIterator<Item = Duration>) {
         let runner = |delay| Runner {
             delay,
             stage: Stage::Waiting,

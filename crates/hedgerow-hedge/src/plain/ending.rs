@@ -157,7 +157,7 @@ impl<L: Lineup, J, Rec> Course<L, J, Rec> {
             Stage::Ended(info) => Some(info),
             _ => None,
         };
-        let attempts: Vec<_> = self.runners.iter().filter_map(ended).collect();
+        let attempts = Attempts::of(self.runners.iter().filter_map(ended));
         let extras = attempts.iter().filter(|a| a.attempt.is_extra());
         let delay = extras.map(|extra| extra.started).min();
         WinnerInfo {
@@ -169,7 +169,7 @@ impl<L: Lineup, J, Rec> Course<L, J, Rec> {
             delay,
             cost: attempts.len() as f64,
             strategy: self.strategy,
-            attempts: Attempts::many(attempts),
+            attempts,
         }
     }
 

@@ -80,7 +80,7 @@ impl<L: Lineup> Race<L> {
     pub(super) fn new(
         strategy: &'static str,
         lineup: L,
-        delays: Vec<Duration>,
+        delays: impl IntoIterator<Item = Duration>,
         refused: Option<RaceErrorKind>,
     ) -> Self {
         Self::of(Some(Course::new(strategy, lineup, delays, refused)))
@@ -97,6 +97,12 @@ where
             course,
             timer: None,
             cancelled: None,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, kind: RaceErrorKind) {
+        if let Some(course) = &mut self.course {
+            course.refuse(kind);
         }
     }
 
@@ -197,7 +203,7 @@ where
     pub fn stagger(self, each: Duration) -> Self {
         self.set(|course| {
             let delay = |at| each.checked_mul(at).unwrap_or(Duration::MAX);
-            course.set_delays((0..course.candidates() as u32).map(delay).collect());
+            course.set_delays((0..course.candidates() as u32).map(delay));
         })
     }
 }

@@ -242,10 +242,19 @@ where
     F: Future<Output = Result<T, E>>,
     D: IntoIterator<Item = Duration>,
 {
+    let mut checked = Ascending::default();
     let copies = delays.into_iter().take(MAX_HEDGES + 1);
-    let delays: Vec<_> = std::iter::once(Duration::ZERO).chain(copies).collect();
-    let refused = check_copies(&delays).err().map(RaceErrorKind::Invalid);
-    Race::new("hedge", Copies { run: factory }, delays, refused)
+    let delays = std::iter::once(Duration::ZERO).chain(copies);
+    let mut race = Race::new(
+        "hedge",
+        Copies { run: factory },
+        delays.inspect(|&delay| checked.see(delay)),
+        None,
+    );
+    if let Err(error) = checked.end() {
+        race.refuse(RaceErrorKind::Invalid(error));
+    }
+    race
 }
 
 fn check_candidates(n: usize) -> Option<RaceErrorKind> {
@@ -256,15 +265,31 @@ fn check_candidates(n: usize) -> Option<RaceErrorKind> {
     }
 }
 
-fn check_copies(delays: &[Duration]) -> Result<(), ArgumentError> {
-    if delays.len() > MAX_HEDGES + 1 {
-        return Err(ArgumentError::TooManyDelays);
+/// Looks at the delays of a hedge as they pass by.
+#[derive(Default)]
+struct Ascending {
+    seen: usize,
+    last: Duration,
+    back: Option<(Duration, Duration)>,
+}
+
+impl Ascending {
+    fn see(&mut self, delay: Duration) {
+        if delay < self.last {
+            self.back.get_or_insert((self.last, delay));
+        }
+        self.seen += 1;
+        self.last = delay;
     }
-    match delays.windows(2).find(|pair| pair[0] > pair[1]) {
-        Some(pair) => Err(ArgumentError::UnorderedDelays {
-            before: pair[0],
-            after: pair[1],
-        }),
-        None => Ok(()),
+
+    /// The primary is among those that were seen.
+    fn end(self) -> Result<(), ArgumentError> {
+        if self.seen > MAX_HEDGES + 1 {
+            return Err(ArgumentError::TooManyDelays);
+        }
+        match self.back {
+            Some((before, after)) => Err(ArgumentError::UnorderedDelays { before, after }),
+            None => Ok(()),
+        }
     }
 }
