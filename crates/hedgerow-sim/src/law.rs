@@ -1,7 +1,9 @@
 //! Latency laws: the catalogue, and what can be asked of a law.
 
 mod shape;
+mod build;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +12,10 @@ use rand::Rng;
 use rand_distr::{Distribution, OpenClosed01};
 
 use self::shape::Shape;
+
+pub use self::build::{LawError, LawPart};
+
+const CATALOGUE: &str = "a test draws from every law of the catalogue";
 
 /// How long one attempt at a service takes: a probability law over milliseconds.
 ///
@@ -44,14 +50,14 @@ use self::shape::Shape;
 /// Milliseconds, as `f64`. Probabilities are shares from 0 to 1, not percents.
 #[derive(Clone, Debug)]
 pub struct Law {
-    id: &'static str,
-    name: &'static str,
-    description: &'static str,
+    id: Cow<'static, str>,
+    name: Cow<'static, str>,
+    description: Cow<'static, str>,
     parts: Vec<Part>,
 }
 
 /// One component of a mixture and its share of the attempts. Shares sum to 1.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Part {
     share: f64,
     shape: Shape,
@@ -84,10 +90,11 @@ impl Law {
     #[must_use]
     pub fn w0() -> Self {
         Self {
-            id: "w0",
-            name: "fan-out leaf",
-            description: "one leaf of a large fan-out: Pareto pieces, 1 in 100,000 beyond 1.8 s",
-            parts: vec![Part::whole(Shape::chain(LEAF))],
+            id: "w0".into(),
+            name: "fan-out leaf".into(),
+            description: "one leaf of a large fan-out: Pareto pieces, 1 in 100,000 beyond 1.8 s"
+                .into(),
+            parts: vec![Part::whole(Shape::chain(LEAF).expect(CATALOGUE))],
         }
     }
 
@@ -95,10 +102,10 @@ impl Law {
     #[must_use]
     pub fn w1() -> Self {
         Self {
-            id: "w1",
-            name: "lognormal",
-            description: "lognormal, median 20 ms, sigma 0.8",
-            parts: vec![Part::whole(Shape::log_normal(20.0, 0.8))],
+            id: "w1".into(),
+            name: "lognormal".into(),
+            description: "lognormal, median 20 ms, sigma 0.8".into(),
+            parts: vec![Part::whole(Shape::log_normal(20.0, 0.8).expect(CATALOGUE))],
         }
     }
 
@@ -106,10 +113,10 @@ impl Law {
     #[must_use]
     pub fn w2() -> Self {
         Self {
-            id: "w2",
-            name: "Pareto",
-            description: "Pareto, mode 2 ms, alpha 1.1",
-            parts: vec![Part::whole(Shape::pareto(2.0, 1.1))],
+            id: "w2".into(),
+            name: "Pareto".into(),
+            description: "Pareto, mode 2 ms, alpha 1.1".into(),
+            parts: vec![Part::whole(Shape::pareto(2.0, 1.1).expect(CATALOGUE))],
         }
     }
 
@@ -120,17 +127,17 @@ impl Law {
         let spread: f64 = 1.0 + (2.0 / 5.0) * (2.0 / 5.0);
         let (median, sigma) = (5.0 / spread.sqrt(), spread.ln().sqrt());
         Self {
-            id: "w3",
-            name: "stragglers",
-            description: "lognormal, mean 5 ms, sd 2 ms; 5 % take ten times as long",
+            id: "w3".into(),
+            name: "stragglers".into(),
+            description: "lognormal, mean 5 ms, sd 2 ms; 5 % take ten times as long".into(),
             parts: vec![
                 Part {
                     share: 0.95,
-                    shape: Shape::log_normal(median, sigma),
+                    shape: Shape::log_normal(median, sigma).expect(CATALOGUE),
                 },
                 Part {
                     share: 0.05,
-                    shape: Shape::log_normal(10.0 * median, sigma),
+                    shape: Shape::log_normal(10.0 * median, sigma).expect(CATALOGUE),
                 },
             ],
         }
@@ -143,17 +150,18 @@ impl Law {
     #[must_use]
     pub fn w4() -> Self {
         Self {
-            id: "w4",
-            name: "slow mode",
-            description: "98 %: exponential, mean 10 ms; 2 %: 200 ms + exponential, mean 300 ms",
+            id: "w4".into(),
+            name: "slow mode".into(),
+            description: "98 %: exponential, mean 10 ms; 2 %: 200 ms + exponential, mean 300 ms"
+                .into(),
             parts: vec![
                 Part {
                     share: 0.98,
-                    shape: Shape::exponential(0.0, 10.0),
+                    shape: Shape::exponential(0.0, 10.0).expect(CATALOGUE),
                 },
                 Part {
                     share: 0.02,
-                    shape: Shape::exponential(200.0, 300.0),
+                    shape: Shape::exponential(200.0, 300.0).expect(CATALOGUE),
                 },
             ],
         }
@@ -167,20 +175,20 @@ impl Law {
 
     /// The id it is parsed from, such as `w4`.
     #[must_use]
-    pub fn id(&self) -> &'static str {
-        self.id
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// A short name, such as `slow mode`.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The law in words and numbers, on one line.
     #[must_use]
-    pub fn description(&self) -> &'static str {
-        self.description
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
     /// Draws one latency, in ms.
@@ -294,13 +302,14 @@ impl FromStr for Law {
 
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.id)
+        f.write_str(&self.id)
     }
 }
 
 impl fmt::Display for UnknownLaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = Law::all().iter().map(Law::id).collect();
+        let all = Law::all();
+        let ids: Vec<_> = all.iter().map(Law::id).collect();
         write!(
             f,
             "there is no workload `{}`: write one of {}",

@@ -46,13 +46,15 @@
 //! sent by [`Load`] to an [`Upstream`] has two on its way.
 
 mod law;
+mod limit;
 mod latencies;
 mod load;
 mod upstream;
 mod picture;
 
 pub use crate::latencies::Latencies;
-pub use crate::law::{Law, UnknownLaw};
+pub use crate::law::{Law, LawError, LawPart, UnknownLaw};
+pub use crate::limit::Limit;
 pub use crate::load::{Arrivals, Load, LoadError, Report};
 pub use crate::picture::{Curve, Picture};
 pub use crate::upstream::{BindError, Counts, Upstream};

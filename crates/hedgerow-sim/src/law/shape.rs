@@ -1,10 +1,14 @@
 //! The simple laws that workloads are mixed from.
 
-use rand::Rng;
+use std::sync::Arc;
+
+use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, LogNormal, OpenClosed01, Pareto};
 
+use super::LawError;
+
 /// One simple law over milliseconds, with its survival function in closed form.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Shape {
     LogNormal {
         mu: f64,
@@ -22,29 +26,87 @@ pub(super) enum Shape {
         draw: Exp<f64>,
     },
     /// Log-log linear through (ms, survival) points; the last slope goes on for ever.
-    Chain { points: &'static [(f64, f64)] },
+    Chain { points: Arc<[(f64, f64)]> },
+    /// Always the same.
+    Constant { ms: f64 },
+    /// Any of these, ascending, each as likely as the others.
+    Trace { sorted: Arc<[f64]> },
+}
+
+/// A finite number above zero.
+fn positive(what: &'static str, value: f64) -> Result<f64, LawError> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(LawError::Positive { what, value })
 }
 
 impl Shape {
-    pub(super) fn log_normal(median: f64, sigma: f64) -> Self {
-        let mu = median.ln();
-        let draw = LogNormal::new(mu, sigma).expect("the catalogue's sigmas are finite");
-        Self::LogNormal { mu, sigma, draw }
+    pub(super) fn log_normal(median: f64, sigma: f64) -> Result<Self, LawError> {
+        let mu = positive("median_ms", median)?.ln();
+        let sigma = positive("sigma", sigma)?;
+        let refused = |_| LawError::Positive {
+            what: "sigma",
+            value: sigma,
+        };
+        let draw = LogNormal::new(mu, sigma).map_err(refused)?;
+        Ok(Self::LogNormal { mu, sigma, draw })
     }
 
-    pub(super) fn pareto(mode: f64, alpha: f64) -> Self {
-        let draw = Pareto::new(mode, alpha).expect("the catalogue's modes and alphas are positive");
-        Self::Pareto { mode, alpha, draw }
+    pub(super) fn pareto(mode: f64, alpha: f64) -> Result<Self, LawError> {
+        let (mode, alpha) = (positive("mode_ms", mode)?, positive("alpha", alpha)?);
+        let refused = |_| LawError::Positive {
+            what: "alpha",
+            value: alpha,
+        };
+        let draw = Pareto::new(mode, alpha).map_err(refused)?;
+        Ok(Self::Pareto { mode, alpha, draw })
     }
 
-    pub(super) fn exponential(shift: f64, mean: f64) -> Self {
-        let draw = Exp::new(1.0 / mean).expect("the catalogue's means are positive");
-        Self::Exponential { shift, mean, draw }
+    pub(super) fn exponential(shift: f64, mean: f64) -> Result<Self, LawError> {
+        let mean = positive("mean_ms", mean)?;
+        if !(shift.is_finite() && shift >= 0.0) {
+            return Err(LawError::Shift(shift));
+        }
+        let refused = |_| LawError::Positive {
+            what: "mean_ms",
+            value: mean,
+        };
+        let draw = Exp::new(1.0 / mean).map_err(refused)?;
+        Ok(Self::Exponential { shift, mean, draw })
     }
 
     /// At least two points, ms rising from a survival of 1, survival falling.
-    pub(super) fn chain(points: &'static [(f64, f64)]) -> Self {
-        Self::Chain { points }
+    pub(super) fn chain(points: &[(f64, f64)]) -> Result<Self, LawError> {
+        let rising = points.windows(2).all(|pair| {
+            let ((from, before), (to, after)) = (pair[0], pair[1]);
+            from > 0.0 && to > from && to.is_finite() && after < before && after > 0.0
+        });
+        if points.len() < 2 || points[0].1 != 1.0 || !rising {
+            return Err(LawError::Chain);
+        }
+        Ok(Self::Chain {
+            points: points.into(),
+        })
+    }
+
+    pub(super) fn constant(ms: f64) -> Result<Self, LawError> {
+        Ok(Self::Constant {
+            ms: positive("ms", ms)?,
+        })
+    }
+
+    pub(super) fn trace(mut ms: Vec<f64>) -> Result<Self, LawError> {
+        if ms.is_empty() {
+            return Err(LawError::EmptyTrace);
+        }
+        for (at, &value) in ms.iter().enumerate() {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(LawError::Trace { at, value });
+            }
+        }
+        ms.sort_by(f64::total_cmp);
+        Ok(Self::Trace { sorted: ms.into() })
     }
 
     pub(super) fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
@@ -53,17 +115,24 @@ impl Shape {
             Self::Pareto { draw, .. } => draw.sample(rng),
             Self::Exponential { shift, draw, .. } => shift + draw.sample(rng),
             Self::Chain { points } => chain_at(points, OpenClosed01.sample(rng)),
+            Self::Constant { ms } => *ms,
+            Self::Trace { sorted } => sorted[rng.random_range(0..sorted.len())],
         }
     }
 
     pub(super) fn survival(&self, ms: f64) -> f64 {
-        match *self {
+        match self {
             Self::LogNormal { mu, sigma, .. } if ms > 0.0 => {
                 0.5 * libm::erfc((ms.ln() - mu) / (sigma * std::f64::consts::SQRT_2))
             }
-            Self::Pareto { mode, alpha, .. } if ms > mode => (mode / ms).powf(alpha),
-            Self::Exponential { shift, mean, .. } if ms > shift => ((shift - ms) / mean).exp(),
+            Self::Pareto { mode, alpha, .. } if ms > *mode => (mode / ms).powf(*alpha),
+            Self::Exponential { shift, mean, .. } if ms > *shift => ((shift - ms) / mean).exp(),
             Self::Chain { points } if ms > points[0].0 => chain_survival(points, ms),
+            Self::Constant { ms: always } if ms >= *always => 0.0,
+            Self::Trace { sorted } => {
+                let within = sorted.partition_point(|&taken| taken <= ms);
+                1.0 - within as f64 / sorted.len() as f64
+            }
             _ => 1.0,
         }
     }
@@ -100,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_chain_goes_through_its_points_and_on_beyond_them() {
-        let chain = Shape::chain(POINTS);
+        let chain = Shape::chain(POINTS).expect("a falling chain");
         for (ms, survival) in [
             (0.5, 1.0),
             (1.0, 1.0),
@@ -114,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_inverse_of_a_chain_is_its_inverse() {
-        let chain = Shape::chain(POINTS);
+        let chain = Shape::chain(POINTS).expect("a falling chain");
         for tail in [1.0, 0.7, 0.1, 0.05, 0.001, 1e-7] {
             assert!(
                 (chain.survival(chain_at(POINTS, tail)) / tail - 1.0).abs() < 1e-9,

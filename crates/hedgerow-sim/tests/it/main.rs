@@ -1,6 +1,7 @@
 //! What the laws, the load, the upstream and the picture promise.
 
 mod law;
+mod limit;
 mod load;
 mod picture;
 mod upstream;
