@@ -47,7 +47,9 @@
 
 mod law;
 mod limit;
+mod workload;
 mod latencies;
+mod trial;
 mod load;
 mod upstream;
 mod picture;
@@ -57,4 +59,6 @@ pub use crate::law::{Law, LawError, LawPart, UnknownLaw};
 pub use crate::limit::Limit;
 pub use crate::load::{Arrivals, Load, LoadError, Report};
 pub use crate::picture::{Curve, Picture};
+pub use crate::trial::{Backend, BackendFuture, Call, MILLISECOND, Measured, Trial};
 pub use crate::upstream::{BindError, Counts, Upstream};
+pub use crate::workload::{Regime, Wave, Workload, WorkloadError};

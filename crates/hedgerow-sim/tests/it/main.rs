@@ -5,3 +5,4 @@ mod limit;
 mod load;
 mod picture;
 mod upstream;
+mod workload;

@@ -1,0 +1,154 @@
+//! Workloads as data files.
+
+use hedgerow_sim::{Law, Workload};
+
+#[test]
+fn every_file_of_the_catalogue_is_read_and_says_what_the_code_says() {
+    let all = Workload::all();
+    let names: Vec<_> = all.iter().map(Workload::name).collect();
+    assert_eq!(names, ["w0", "w1", "w2", "w3", "w4", "w7", "w8"]);
+    for law in Law::all() {
+        let workload = Workload::named(law.id()).expect("in the catalogue");
+        let (read, scale) = workload.at(0);
+        assert_eq!(scale, 1.0);
+        for ms in [0.5, 2.0, 5.0, 9.0, 30.0, 100.0, 250.0, 2_000.0] {
+            let (ours, theirs) = (law.survival(ms), read.survival(ms));
+            assert!(
+                (ours - theirs).abs() < 1e-12,
+                "{law} at {ms}: {ours} {theirs}"
+            );
+        }
+    }
+    assert_eq!(Workload::named("W0").map(|w| w.fan_out()), Some(100));
+    assert!(Workload::named("w5").is_none());
+}
+
+#[test]
+fn regimes_follow_each_other_and_the_last_one_goes_on() {
+    let w7 = Workload::named("w7").expect("in the catalogue");
+    assert!(!w7.is_steady());
+    assert_eq!(w7.calls(), Some(90_000));
+    let medians: Vec<f64> = [0, 29_999, 30_000, 59_999, 60_000, 200_000]
+        .map(|number| w7.at(number).0.quantile(0.5).round())
+        .to_vec();
+    assert_eq!(medians, [7.0, 7.0, 30.0, 30.0, 10.0, 10.0]);
+}
+
+#[test]
+fn a_wave_swings_between_once_and_its_factor() {
+    let w8 = Workload::named("w8").expect("in the catalogue");
+    let scale = |number| w8.at(number).1;
+    assert!((scale(0) - 1.0).abs() < 1e-9 && (scale(100_000) - 1.0).abs() < 1e-9);
+    assert!((scale(50_000) - 4.0).abs() < 1e-9);
+    assert!((scale(25_000) - 2.0).abs() < 1e-9 && (scale(75_000) - 2.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_trace_is_read_beside_its_workload() {
+    let dir = std::env::temp_dir().join(format!("hedgerow-trace-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a writable folder");
+    std::fs::write(dir.join("slow.txt"), "# measured\n10\n20\n\n30.5\n").expect("written");
+    let file = "name = \"t\"\n[[regime]]\nlaw = \"trace\"\nfile = \"slow.txt\"\n";
+    std::fs::write(dir.join("t.toml"), file).expect("written");
+    let read = Workload::read(&dir.join("t.toml")).expect("a good file");
+    let (law, _) = read.at(0);
+    assert_eq!((law.quantile(0.5), law.quantile(0.9)), (20.0, 30.5));
+    std::fs::remove_dir_all(&dir).expect("removed");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_places() {
+    let said = Workload::parse(
+        r#"
+        name = "a b"
+        fan_out = 0
+        [wave]
+        factor = 0.5
+        period_calls = 1
+        [[regime]]
+        law = "lognormal"
+        median_ms = 3.0
+        [[regime]]
+        calls = 10
+        law = "normal"
+        [[regime]]
+        calls = -1
+        [[regime.part]]
+        law = "constant"
+        ms = 5.0
+        sigma = 1.0
+        [[regime.part]]
+        share = 0.5
+        law = "trace"
+        values_ms = []
+        file = "x"
+    "#,
+    )
+    .expect_err("full of mistakes");
+    let want = [
+        "name: write letters, digits, `-` and `_`",
+        "fan_out: write 1 to 10000 attempts",
+        "wave: factor: write a number from 1",
+        "wave: period_calls: write 2 or more",
+        "regime 1: calls: only the last regime may leave it out",
+        "regime 1: a lognormal wants median_ms and sigma",
+        "regime 2: there is no law `normal`: write lognormal, pareto, exponential, chain, constant or trace",
+        "regime 3: calls: write 1 or more",
+        "regime 3, part 1: share: write which part of the attempts follows it",
+        "regime 3, part 1: a constant has no sigma: leave it out",
+        "regime 3, part 2: a trace wants either values_ms or file",
+    ];
+    assert_eq!(said.mistakes(), want);
+}
+
+#[test]
+fn what_no_law_can_be_is_refused() {
+    let of = |law: &str| format!("name = \"x\"\n[[regime]]\n{law}\n");
+    for (law, words) in [
+        (
+            "law = \"lognormal\"\nmedian_ms = 0.0\nsigma = 1.0",
+            "median_ms = 0",
+        ),
+        (
+            "law = \"pareto\"\nmode_ms = 1.0\nalpha = nan",
+            "alpha = NaN",
+        ),
+        ("law = \"exponential\"\nmean_ms = inf", "mean_ms = inf"),
+        (
+            "law = \"exponential\"\nmean_ms = 1.0\nshift_ms = -1.0",
+            "shift_ms = -1",
+        ),
+        (
+            "law = \"chain\"\npoints = [[1.0, 0.9], [2.0, 0.5]]",
+            "survival 1",
+        ),
+        ("law = \"trace\"\nvalues_ms = []", "the trace is empty"),
+        (
+            "law = \"trace\"\nvalues_ms = [1.0, -2.0]",
+            "latency 2 of the trace is -2",
+        ),
+        ("law = \"trace\"\nfile = \"no-such-file\"", "cannot be read"),
+        (
+            "law = \"constant\"\nms = 1.0\ntypo = 2",
+            "unknown field `typo`",
+        ),
+        ("", "law: write lognormal"),
+    ] {
+        let said = Workload::parse(&of(law)).expect_err(law).to_string();
+        assert!(said.contains(words), "{law}: {said}");
+    }
+    let said = Workload::parse("name = \"x\"")
+        .expect_err("no regime")
+        .to_string();
+    assert!(said.contains("at least one [[regime]]"), "{said}");
+    let shares = "[[regime.part]]\nshare = 0.5\nlaw = \"constant\"\nms = 1.0";
+    let said = Workload::parse(&of(shares)).expect_err("half").to_string();
+    assert!(said.contains("add up to 0.5"), "{said}");
+}
+
+#[test]
+fn a_steady_workload_is_its_law() {
+    let steady = Workload::steady(Law::w2());
+    assert!(steady.is_steady() && steady.name() == "w2" && steady.fan_out() == 1);
+    assert_eq!(steady.at(u64::MAX).0.quantile(0.5), Law::w2().quantile(0.5));
+}
