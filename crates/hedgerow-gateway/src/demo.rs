@@ -5,7 +5,7 @@ mod measure;
 mod report;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use hedgerow_sim::{BindError, Load, LoadError};
@@ -14,6 +14,8 @@ use thiserror::Error;
 
 use self::measure::{Bench, Outcome, stream};
 use crate::cli::DemoArgs;
+use crate::output::{self, tell};
+use crate::policy::Strategy;
 
 const PICTURE: &str = "hedgerow-demo.svg";
 
@@ -34,6 +36,11 @@ pub(crate) enum DemoError {
          exists and may be written to, with --out", .path.display()
     )]
     Picture { path: PathBuf, source: io::Error },
+    #[error(
+        "`{policy}` is measured in the lab alone: write it there, as in \
+         hedgerow lab --policies '{policy}'"
+    )]
+    LabOnly { policy: String },
     #[error("every call with `{policy}` failed, the first of them so: {first}")]
     AllFailed { policy: String, first: String },
     #[error("cannot start the runtime: {0}")]
@@ -46,7 +53,11 @@ impl DemoError {
     /// 2 if something that was written has to be changed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Load(_) | Self::NoRoom { .. } | Self::Bind { .. } | Self::Picture { .. } => 2,
+            Self::Load(_)
+            | Self::NoRoom { .. }
+            | Self::Bind { .. }
+            | Self::Picture { .. }
+            | Self::LabOnly { .. } => 2,
             Self::AllFailed { .. } | Self::Runtime(_) | Self::Output(_) => 1,
         }
     }
@@ -54,6 +65,13 @@ impl DemoError {
 
 /// Runs the demo from the first call to the last line.
 pub(crate) fn run(args: &DemoArgs) -> Result<(), DemoError> {
+    for policy in args.chosen_policies().iter() {
+        if matches!(policy.strategy(), Strategy::Tower(_)) {
+            return Err(DemoError::LabOnly {
+                policy: policy.written().to_owned(),
+            });
+        }
+    }
     let path = args.out.clone().unwrap_or_else(default_picture);
     check_writable(&path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -69,9 +87,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), DemoError> {
     let drawn = format!("latency curves: {}\n", path.display());
     if args.json {
         tell(&drawn);
-        print(&report::json(&outcomes))
+        output::print(&report::json(&outcomes)).map_err(DemoError::Output)
     } else {
-        print(&(report::table(args, &outcomes) + &drawn))
+        output::print(&(report::table(args, &outcomes) + &drawn)).map_err(DemoError::Output)
     }
 }
 
@@ -142,23 +160,6 @@ fn check_writable(path: &Path) -> Result<(), DemoError> {
             path: path.to_owned(),
             source,
         })
-}
-
-/// To stdout. A reader who has left (a closed pipe) has seen enough.
-fn print(text: &str) -> Result<(), DemoError> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(DemoError::Output(error)),
-        _ => Ok(()),
-    }
-}
-
-/// To stderr, where nobody may be listening.
-fn tell(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn because(error: &BindError) -> String {

@@ -1,15 +1,17 @@
 //! The `hedgerow` command.
 //!
-//! `hedgerow demo` shows on this machine, over real sockets, what hedging does to tail latency.
+//! `hedgerow demo` shows on this machine, over real sockets, what hedging does to tail latency;
+//! `hedgerow lab` measures policies on workloads in virtual time, beside what could be reached.
 //!
 //! It exits with 0 when it did what was asked, with 2 when something that was written has to be
 //! changed (the error says what), and with 1 when it failed for any other reason.
 
 mod cli;
 mod policy;
+mod output;
 mod demo;
+mod lab;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,14 +21,18 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let outcome = match command {
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => {
+            demo::run(&args).map_err(|error| (error.to_string(), error.exit_code()))
+        }
+        Command::Lab(args) => {
+            lab::run(&args).map_err(|error| (error.to_string(), error.exit_code()))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // With stderr gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::from(error.exit_code())
+        Err((error, code)) => {
+            output::tell(&format!("error: {error}\n"));
+            ExitCode::from(code)
         }
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use hedgerow::{BuildError, HedgeLayer};
 use thiserror::Error;
 
-const KNOWN: &str = "none, off, fixed(100ms), percentile(95), parallel(2) or schedule(50ms,100ms)";
+const KNOWN: &str =
+    "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms) or tower(95)";
 
 /// A policy and how it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,8 @@ pub(crate) enum Strategy {
     Percentile(f64),
     Parallel(usize),
     Schedule(Vec<Duration>),
+    /// tower's own hedge, to compare with.
+    Tower(f64),
 }
 
 /// One policy or more, separated by commas.
@@ -66,6 +69,14 @@ impl Policy {
     /// The constructor as it was written.
     pub(crate) fn written(&self) -> &str {
         &self.written
+    }
+
+    /// Whether a budget changes what it does.
+    pub(crate) fn has_budget(&self) -> bool {
+        !matches!(
+            self.strategy,
+            Strategy::None | Strategy::Off | Strategy::Tower(_)
+        )
     }
 
     pub(crate) fn strategy(&self) -> &Strategy {
@@ -112,6 +123,7 @@ impl FromStr for Policy {
             "percentile" => constructor.percentile()?,
             "parallel" => constructor.parallel()?,
             "schedule" => constructor.schedule()?,
+            "tower" => constructor.tower()?,
             unknown => return Err(PolicyError::Unknown(unknown.to_owned())),
         };
         Ok(Self {
@@ -158,6 +170,16 @@ impl Constructor<'_> {
             .map_err(|_: ParseFloatError| self.no_number(part, example))?;
         HedgeLayer::try_percentile(p)?;
         Ok(Strategy::Percentile(p))
+    }
+
+    fn tower(&self) -> Result<Strategy, PolicyError> {
+        let example = "tower(95)";
+        let part = self.single("takes one percentile", example)?;
+        let p = part
+            .parse()
+            .map_err(|_: ParseFloatError| self.no_number(part, example))?;
+        HedgeLayer::try_percentile(p)?;
+        Ok(Strategy::Tower(p))
     }
 
     fn parallel(&self) -> Result<Strategy, PolicyError> {
@@ -266,7 +288,7 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(
             strategies(
-                "none, off ,fixed(100ms),percentile(99.9),parallel( 2 ),schedule(50ms, 1s 5ms)"
+                "none, off ,fixed(100ms),percentile(99.9),parallel( 2 ),schedule(50ms, 1s 5ms),tower(95)"
             ),
             [
                 Strategy::None,
@@ -275,6 +297,7 @@ mod tests {
                 Strategy::Percentile(99.9),
                 Strategy::Parallel(2),
                 Strategy::Schedule(vec![ms(50), ms(1_005)]),
+                Strategy::Tower(95.0),
             ]
         );
     }
@@ -298,9 +321,10 @@ mod tests {
             ("", "no policy is named: write none"),
             ("none,", "no policy is named: write none"),
             (
-                "tower",
-                "there is no policy `tower`: write none, off, fixed(100ms)",
+                "linkerd",
+                "there is no policy `linkerd`: write none, off, fixed(100ms)",
             ),
+            ("tower", "takes one percentile: write tower(95)"),
             ("fixed(100ms", "brackets that do not match"),
             ("fixed(100ms))", "brackets that do not match"),
             ("fixed100ms)", "brackets that do not match"),

@@ -36,6 +36,7 @@ pub(super) fn stack(
         Strategy::Off => hedged(HedgeLayer::off(), servers),
         Strategy::Fixed(delay) => hedged(HedgeLayer::try_fixed(*delay).expect(CHECKED), servers),
         Strategy::Percentile(p) => hedged(HedgeLayer::try_percentile(*p).expect(CHECKED), servers),
+        Strategy::Tower(_) => unreachable!("the demo refuses it before it measures"),
         Strategy::Parallel(copies) => {
             hedged(HedgeLayer::try_parallel(*copies).expect(CHECKED), servers)
         }

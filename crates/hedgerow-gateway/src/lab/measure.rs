@@ -1,0 +1,167 @@
+//! One row of the lab: a policy, with a budget, on a workload.
+
+use std::io;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use hedgerow::{Budget, HedgeLayer, HedgePolicy};
+use hedgerow_sim::{Call, Latencies, MILLISECOND, Measured, Trial, Workload};
+use parking_lot::Mutex;
+use tower::Layer;
+use tower::hedge::Hedge;
+
+use crate::cli::Allowance;
+use crate::policy::{Policy, Strategy};
+
+/// The depth of every budget: what a burst may spend.
+pub(crate) const DEPTH: u32 = 50;
+/// What tower's hedge asks of its user: samples before it hedges, and how long it looks back. Its
+/// docs use 10 and say nothing of a period; ten seconds are many calls here and there.
+const TOWER_SAMPLES: u64 = 10;
+const TOWER_PERIOD: Duration = Duration::from_secs(10);
+
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) workload: &'a Workload,
+    pub(crate) policy: &'a Policy,
+    pub(crate) allowance: Allowance,
+    pub(crate) calls: u64,
+    pub(crate) seeds: u64,
+}
+
+/// What was measured, pooled over the seeds.
+#[derive(Clone, Debug)]
+pub(crate) struct Row<'a> {
+    pub(crate) plan: Plan<'a>,
+    pub(crate) latencies: Latencies,
+    pub(crate) extra_percent: f64,
+    /// In percent, over 1,000 calls in a row.
+    pub(crate) worst_window: f64,
+    pub(crate) trials: Vec<Measured>,
+}
+
+/// Measures every plan, as many at a time as there are cores.
+pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores.min(plans.len()))
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some((at, plan)) = take(plans, &next) {
+                        let row = plan.measure()?;
+                        rows.lock().push((at, row));
+                    }
+                    Ok::<_, io::Error>(())
+                })
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
+    let mut rows = rows.into_inner();
+    rows.sort_by_key(|(at, _)| *at);
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+fn take<'p, 'a>(plans: &'p [Plan<'a>], next: &AtomicUsize) -> Option<(usize, &'p Plan<'a>)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    plans.get(at).map(|plan| (at, plan))
+}
+
+impl<'a> Plan<'a> {
+    fn measure(&self) -> Result<Row<'a>, io::Error> {
+        let trials = (1..=self.seeds)
+            .map(|seed| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .start_paused(true)
+                    .build()?;
+                let trial = Trial::new(self.workload, self.calls).seed(seed);
+                Ok(runtime.block_on(self.run(&trial)))
+            })
+            .collect::<Result<Vec<Measured>, io::Error>>()?;
+        let pooled = trials.iter().flat_map(|trial| trial.latencies().as_slice());
+        let mean: f64 = trials.iter().map(Measured::extra_percent).sum();
+        let worst = trials.iter().map(Measured::worst_window);
+        Ok(Row {
+            plan: self.clone(),
+            latencies: pooled.copied().collect(),
+            extra_percent: mean / trials.len() as f64,
+            worst_window: worst.fold(0.0, f64::max),
+            trials,
+        })
+    }
+
+    async fn run(&self, trial: &Trial<'_>) -> Measured {
+        const CHECKED: &str = "the policy was built once when it was parsed";
+        match self.policy.strategy() {
+            Strategy::None => trial.run(|backend| backend).await,
+            Strategy::Off => self.hedged(trial, HedgeLayer::off()).await,
+            Strategy::Fixed(delay) => self.hedged(trial, HedgeLayer::fixed(scaled(*delay))).await,
+            Strategy::Percentile(p) => {
+                let layer = HedgeLayer::try_percentile(*p).expect(CHECKED);
+                let initial = scaled(Duration::from_millis(100));
+                self.hedged(trial, layer.initial(initial)).await
+            }
+            Strategy::Parallel(copies) => {
+                let layer = HedgeLayer::try_parallel(*copies).expect(CHECKED);
+                self.hedged(trial, layer).await
+            }
+            Strategy::Schedule(delays) => {
+                let delays = delays.iter().copied().map(scaled);
+                let layer = HedgeLayer::try_schedule(delays).expect(CHECKED);
+                self.hedged(trial, layer).await
+            }
+            Strategy::Tower(p) => {
+                let quantile = *p as f32 / 100.0;
+                let period = scaled(TOWER_PERIOD);
+                let wrap = |backend| Hedge::new(backend, Always, TOWER_SAMPLES, quantile, period);
+                trial.run(wrap).await
+            }
+        }
+    }
+
+    async fn hedged<P: HedgePolicy<Call>>(
+        &self,
+        trial: &Trial<'_>,
+        layer: HedgeLayer<P>,
+    ) -> Measured {
+        const CHECKED: &str = "the budget was built once when it was parsed";
+        let layer = layer.clone_requests();
+        let layer = match self.allowance {
+            Allowance::Own => layer,
+            Allowance::Percent(percent) => {
+                layer.budget(Budget::try_percent(percent).expect(CHECKED).depth(DEPTH))
+            }
+        };
+        trial.run(|backend| layer.layer(backend)).await
+    }
+}
+
+/// A configured duration in the lab's virtual time.
+pub(crate) fn scaled(duration: Duration) -> Duration {
+    let seconds = duration.as_secs_f64() * MILLISECOND.as_secs_f64() * 1e3;
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+/// tower's policy that allows everything.
+#[derive(Clone, Debug)]
+struct Always;
+
+impl tower::hedge::Policy<Call> for Always {
+    fn clone_request(&self, call: &Call) -> Option<Call> {
+        Some(*call)
+    }
+
+    fn can_retry(&self, _: &Call) -> bool {
+        true
+    }
+}

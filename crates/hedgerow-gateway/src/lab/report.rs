@@ -1,0 +1,181 @@
+//! What the lab says: table, JSON, CSV.
+
+use std::fmt::Write;
+
+use hedgerow_sim::{Law, Workload};
+use serde::Serialize;
+
+use super::measure::Row;
+use crate::cli::Allowance;
+
+/// With less extra load than this there is no limit worth the name.
+const LEAST_EXTRA: f64 = 0.0005;
+
+/// One row in figures.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) workload: String,
+    pub(crate) policy: String,
+    /// `null` for the policy's own.
+    pub(crate) budget_percent: Option<f64>,
+    pub(crate) calls: u64,
+    pub(crate) extra_percent: f64,
+    pub(crate) worst_window_percent: f64,
+    pub(crate) p50_ms: Option<f64>,
+    pub(crate) p95_ms: Option<f64>,
+    pub(crate) p99_ms: Option<f64>,
+    pub(crate) p999_ms: Option<f64>,
+    /// The best p99 that one extra attempt could reach at that extra load; of a steady workload.
+    pub(crate) p99_limit_ms: Option<f64>,
+    /// The best p99.9 that two could.
+    pub(crate) p999_limit_ms: Option<f64>,
+    /// How far the p99 is above its limit.
+    pub(crate) p99_gap_percent: Option<f64>,
+    pub(crate) p999_gap_percent: Option<f64>,
+    pub(crate) failed: u64,
+}
+
+impl Figures {
+    pub(crate) fn of(row: &Row<'_>) -> Self {
+        let ms = |q| {
+            let found = row.latencies.quantile(q);
+            found.map(|found| found.as_secs_f64() * 1e3)
+        };
+        let extra = row.extra_percent / 100.0;
+        let p99_limit_ms = limit(row.plan.workload, 0.99, extra, 1);
+        let p999_limit_ms = limit(row.plan.workload, 0.999, extra, 2);
+        let gap = |got: Option<f64>, limit: Option<f64>| {
+            got.zip(limit)
+                .map(|(got, limit)| (got / limit - 1.0) * 100.0)
+        };
+        Self {
+            workload: row.plan.workload.name().to_owned(),
+            policy: row.plan.policy.written().to_owned(),
+            budget_percent: match row.plan.allowance {
+                Allowance::Own => None,
+                Allowance::Percent(percent) => Some(percent),
+            },
+            calls: row.plan.calls * row.plan.seeds,
+            extra_percent: row.extra_percent,
+            worst_window_percent: row.worst_window,
+            p50_ms: ms(0.5),
+            p95_ms: ms(0.95),
+            p99_ms: ms(0.99),
+            p999_ms: ms(0.999),
+            p99_limit_ms,
+            p999_limit_ms,
+            p99_gap_percent: gap(ms(0.99), p99_limit_ms),
+            p999_gap_percent: gap(ms(0.999), p999_limit_ms),
+            failed: row.trials.iter().map(hedgerow_sim::Measured::failed).sum(),
+        }
+    }
+}
+
+/// The limit of a steady workload, at an extra load that was really spent.
+pub(crate) fn limit(workload: &Workload, q: f64, extra: f64, hedges: usize) -> Option<f64> {
+    if !workload.is_steady() || extra < LEAST_EXTRA {
+        return None;
+    }
+    let law: &Law = &workload.regimes()[0].law;
+    let found = law.fan_out_limit(workload.fan_out(), q, extra, hedges);
+    Some(found.ms)
+}
+
+/// One line of JSON.
+pub(crate) fn json(figures: &[Figures]) -> String {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        rows: &'a [Figures],
+    }
+    let line = serde_json::to_string(&Document { rows: figures });
+    line.expect("numbers and strings always make JSON") + "\n"
+}
+
+/// A line per row. Policies hold commas, so they are quoted.
+pub(crate) fn csv(figures: &[Figures]) -> String {
+    let mut text = String::from(
+        "workload,policy,budget_percent,calls,extra_percent,worst_window_percent,p50_ms,p95_ms,\
+         p99_ms,p999_ms,p99_limit_ms,p999_limit_ms,p99_gap_percent,p999_gap_percent,failed\n",
+    );
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
+    for row in figures {
+        let cells = [
+            row.workload.clone(),
+            format!("\"{}\"", row.policy.replace('"', "\"\"")),
+            number(row.budget_percent),
+            row.calls.to_string(),
+            number(Some(row.extra_percent)),
+            number(Some(row.worst_window_percent)),
+            number(row.p50_ms),
+            number(row.p95_ms),
+            number(row.p99_ms),
+            number(row.p999_ms),
+            number(row.p99_limit_ms),
+            number(row.p999_limit_ms),
+            number(row.p99_gap_percent),
+            number(row.p999_gap_percent),
+            row.failed.to_string(),
+        ];
+        text.push_str(&cells.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+/// A table per workload.
+pub(crate) fn table(figures: &[Figures], workloads: &[Workload]) -> String {
+    let mut text = String::new();
+    let names = figures.iter().map(|row| row.policy.chars().count());
+    let width = names.max().unwrap_or(0).max("policy".len());
+    for workload in workloads {
+        let slowest = match workload.fan_out() {
+            1 => String::new(),
+            leaves => format!(", the slowest of {leaves}"),
+        };
+        let _ = writeln!(
+            text,
+            "\n{} ({}){slowest}, in its own ms\n",
+            workload.name(),
+            workload.description()
+        );
+        let _ = writeln!(
+            text,
+            "{:width$}  {:>7} {:>8} {:>9}  {:>8} {:>8} {:>8} {:>8}  {:>9} {:>7}  {:>11} {:>7}",
+            "policy",
+            "budget",
+            "extra",
+            "worst 1k",
+            "p50",
+            "p95",
+            "p99",
+            "p99.9",
+            "p99 limit",
+            "gap",
+            "p99.9 limit",
+            "gap",
+        );
+        for row in figures.iter().filter(|row| row.workload == workload.name()) {
+            let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+            let gap = |value: Option<f64>| value.map_or("-".to_owned(), |p| format!("{p:+.1} %"));
+            let budget = row
+                .budget_percent
+                .map_or("own".to_owned(), |percent| format!("{percent} %"));
+            let _ = writeln!(
+                text,
+                "{:width$}  {budget:>7} {:>6.2} % {:>7.1} %  {:>8} {:>8} {:>8} {:>8}  {:>9} {:>7}  {:>11} {:>7}",
+                row.policy,
+                row.extra_percent,
+                row.worst_window_percent,
+                ms(row.p50_ms),
+                ms(row.p95_ms),
+                ms(row.p99_ms),
+                ms(row.p999_ms),
+                ms(row.p99_limit_ms),
+                gap(row.p99_gap_percent),
+                ms(row.p999_limit_ms),
+                gap(row.p999_gap_percent),
+            );
+        }
+    }
+    text
+}
