@@ -15,7 +15,10 @@ use self::shape::Shape;
 
 pub use self::build::{LawError, LawPart};
 
-const CATALOGUE: &str = "a test draws from every law of the catalogue";
+/// A shape of the catalogue.
+fn known(shape: Result<Shape, LawError>) -> Shape {
+    shape.expect("a test draws from every law of the catalogue")
+}
 
 /// How long one attempt at a service takes: a probability law over milliseconds.
 ///
@@ -94,7 +97,7 @@ impl Law {
             name: "fan-out leaf".into(),
             description: "one leaf of a large fan-out: Pareto pieces, 1 in 100,000 beyond 1.8 s"
                 .into(),
-            parts: vec![Part::whole(Shape::chain(LEAF).expect(CATALOGUE))],
+            parts: vec![Part::whole(known(Shape::chain(LEAF)))],
         }
     }
 
@@ -105,7 +108,7 @@ impl Law {
             id: "w1".into(),
             name: "lognormal".into(),
             description: "lognormal, median 20 ms, sigma 0.8".into(),
-            parts: vec![Part::whole(Shape::log_normal(20.0, 0.8).expect(CATALOGUE))],
+            parts: vec![Part::whole(known(Shape::log_normal(20.0, 0.8)))],
         }
     }
 
@@ -116,7 +119,7 @@ impl Law {
             id: "w2".into(),
             name: "Pareto".into(),
             description: "Pareto, mode 2 ms, alpha 1.1".into(),
-            parts: vec![Part::whole(Shape::pareto(2.0, 1.1).expect(CATALOGUE))],
+            parts: vec![Part::whole(known(Shape::pareto(2.0, 1.1)))],
         }
     }
 
@@ -133,11 +136,11 @@ impl Law {
             parts: vec![
                 Part {
                     share: 0.95,
-                    shape: Shape::log_normal(median, sigma).expect(CATALOGUE),
+                    shape: known(Shape::log_normal(median, sigma)),
                 },
                 Part {
                     share: 0.05,
-                    shape: Shape::log_normal(10.0 * median, sigma).expect(CATALOGUE),
+                    shape: known(Shape::log_normal(10.0 * median, sigma)),
                 },
             ],
         }
@@ -157,11 +160,11 @@ impl Law {
             parts: vec![
                 Part {
                     share: 0.98,
-                    shape: Shape::exponential(0.0, 10.0).expect(CATALOGUE),
+                    shape: known(Shape::exponential(0.0, 10.0)),
                 },
                 Part {
                     share: 0.02,
-                    shape: Shape::exponential(200.0, 300.0).expect(CATALOGUE),
+                    shape: known(Shape::exponential(200.0, 300.0)),
                 },
             ],
         }

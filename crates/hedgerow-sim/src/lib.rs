@@ -51,6 +51,7 @@ mod workload;
 mod latencies;
 mod trial;
 mod load;
+mod replicas;
 mod upstream;
 mod picture;
 
@@ -58,7 +59,8 @@ pub use crate::latencies::Latencies;
 pub use crate::law::{Law, LawError, LawPart, UnknownLaw};
 pub use crate::limit::Limit;
 pub use crate::load::{Arrivals, Load, LoadError, Report};
-pub use crate::picture::{Curve, Picture};
+pub use crate::picture::{Curve, Picture, Tradeoff};
+pub use crate::replicas::{Job, Replicas, ReplicasFuture};
 pub use crate::trial::{Backend, BackendFuture, Call, MILLISECOND, Measured, Trial};
 pub use crate::upstream::{BindError, Counts, Upstream};
 pub use crate::workload::{Regime, Wave, Workload, WorkloadError};

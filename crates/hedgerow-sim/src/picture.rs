@@ -2,6 +2,7 @@
 
 mod axis;
 mod svg;
+mod tradeoff;
 
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const PAPER: &str = "#ffffff";
 
 /// Where the values are written beside the curves, if the axis reaches that far.
 const MARKED: f64 = 0.99;
+/// Where the curves begin to matter: the time axis starts there.
+const LOWEST: f64 = 0.02;
 /// Least distance between two such values, in px.
 const LABEL_HEIGHT: f64 = 17.0;
 const LEGEND_ROW: f64 = 22.0;
@@ -39,6 +42,8 @@ const STYLES: &[(&str, &str)] = &[
     ("#56b4e9", "14 5"),
     ("#1f2933", "1.5 4"),
 ];
+
+pub use self::tradeoff::Tradeoff;
 
 /// Latency curves of several policies over one percentile axis, as an SVG.
 ///
@@ -151,8 +156,9 @@ impl<'a> Picture<'a> {
 
     fn times(&self) -> TimeAxis {
         let ends = self.curves.iter().filter_map(|curve| {
-            let slice = curve.latencies.as_slice();
-            Some((*slice.first()?, *slice.last()?))
+            // The fastest few would take decades of the axis for nothing.
+            let lowest = curve.latencies.quantile(LOWEST)?;
+            Some((lowest, *curve.latencies.as_slice().last()?))
         });
         let (lows, highs): (Vec<_>, Vec<_>) = ends.unzip();
         let lowest = lows.into_iter().min().unwrap_or(Duration::from_millis(1));

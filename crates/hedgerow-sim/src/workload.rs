@@ -83,6 +83,11 @@ const FILES: [&str; 7] = [
     include_str!("../workloads/w8.toml"),
 ];
 
+/// A file of the catalogue.
+fn known(file: &str) -> Workload {
+    Workload::parse(file).expect("a test parses every file of the catalogue")
+}
+
 impl Workload {
     /// One law for every call.
     #[must_use]
@@ -99,10 +104,7 @@ impl Workload {
     /// The catalogue: `w0` to `w4`, `w7` and `w8`.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        FILES
-            .iter()
-            .map(|file| Self::parse(file).expect("a test parses every file of the catalogue"))
-            .collect()
+        FILES.into_iter().map(known).collect()
     }
 
     /// The one of the catalogue with this name.

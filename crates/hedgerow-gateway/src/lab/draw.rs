@@ -1,14 +1,125 @@
-//! The lab's pictures.
+//! The lab's pictures: percentile curves with the limit, and extra load against p99.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use hedgerow_sim::{Curve, Latencies, Picture, Tradeoff, Workload};
+
 use super::LabError;
 use super::measure::Row;
-use super::report::Figures;
-use hedgerow_sim::Workload;
-use std::path::Path;
+use super::report::{Figures, limit};
+
+/// Where a limit is computed: this often in each nine.
+const A_NINE: u32 = 8;
+/// The samples that stand for a limit's curve.
+const SAMPLES: u32 = 20_000;
+/// The loads, in percent, at which the limit of the p99 is drawn.
+const LOADS: [f64; 14] = [
+    0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 17.0, 25.0,
+];
+
+/// Draws two pictures a workload into `folder`; says where they are.
 pub(super) fn all(
-    _: &Path,
-    _: &[Workload],
-    _: &[Row<'_>],
-    _: &[Figures],
+    folder: &Path,
+    workloads: &[Workload],
+    rows: &[Row<'_>],
+    figures: &[Figures],
 ) -> Result<String, LabError> {
-    Ok(String::new())
+    let failed = |source| LabError::Picture {
+        path: folder.to_owned(),
+        source,
+    };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut text = String::new();
+    for workload in workloads {
+        let name = workload.name();
+        let mine: Vec<&Row<'_>> = rows
+            .iter()
+            .filter(|row| row.plan.workload.name() == name)
+            .collect();
+        for (file, svg) in [
+            (
+                format!("lab-{name}-percentiles.svg"),
+                percentiles(workload, &mine),
+            ),
+            (format!("lab-{name}-load.svg"), tradeoff(workload, figures)),
+        ] {
+            let path = folder.join(file);
+            fs::write(&path, svg).map_err(failed)?;
+            text.push_str(&format!("picture: {}\n", path.display()));
+        }
+    }
+    Ok(text)
+}
+
+fn percentiles(workload: &Workload, rows: &[&Row<'_>]) -> String {
+    let extra = rows
+        .iter()
+        .map(|row| row.extra_percent)
+        .find(|percent| *percent > 0.0);
+    let limit = extra.and_then(|percent| limit_curve(workload, percent / 100.0));
+    let mut picture = Picture::new(format!("Latency by policy: {}", workload.name()))
+        .subtitle(workload.description());
+    for row in rows {
+        let note = match row.extra_percent {
+            0.0 => String::new(),
+            percent => format!("{percent:.1} % extra attempts"),
+        };
+        picture = picture.curve(Curve::new(label(row), &row.latencies).note(note));
+    }
+    if let (Some(limit), Some(percent)) = (&limit, extra) {
+        let note = format!("at {percent:.1} %, for each percentile");
+        picture = picture.curve(Curve::new("limit", limit).note(note));
+    }
+    picture.to_svg()
+}
+
+/// The policy, and its budget if it was given one.
+fn label(row: &Row<'_>) -> String {
+    let policy = row.plan.policy.written();
+    match row.plan.allowance {
+        crate::cli::Allowance::Own => policy.to_owned(),
+        crate::cli::Allowance::Percent(percent) => format!("{policy} within {percent} %"),
+    }
+}
+
+/// The limit of every percentile, as the samples of a curve.
+fn limit_curve(workload: &Workload, extra: f64) -> Option<Latencies> {
+    let nines = f64::from(SAMPLES).log10();
+    let knots = (nines * f64::from(A_NINE)).ceil() as u32;
+    let at = |knot: u32| f64::from(knot) / f64::from(A_NINE);
+    let limits: Vec<f64> = (1..=knots)
+        .map(|knot| limit(workload, 1.0 - 10_f64.powf(-at(knot)), extra, 2))
+        .collect::<Option<_>>()?;
+    let between = |place: f64| {
+        let place = place * f64::from(A_NINE) - 1.0;
+        let (low, part) = (place.floor().max(0.0) as usize, place.fract().max(0.0));
+        let value = |at: usize| limits[at.min(limits.len() - 1)].max(1e-6).ln();
+        (value(low) * (1.0 - part) + value(low + 1) * part).exp()
+    };
+    let samples = (0..SAMPLES).map(|n| {
+        let left = f64::from(SAMPLES - n) / f64::from(SAMPLES);
+        Duration::from_secs_f64(between(-left.log10()) / 1e3)
+    });
+    Some(samples.collect())
+}
+
+fn tradeoff(workload: &Workload, figures: &[Figures]) -> String {
+    let mut picture = Tradeoff::new(format!("p99 against extra load: {}", workload.name()))
+        .subtitle(workload.description())
+        .limit(LOADS.into_iter().filter_map(|percent| {
+            let ms = limit(workload, 0.99, percent / 100.0, 1)?;
+            Some((percent, Duration::from_secs_f64(ms / 1e3)))
+        }));
+    for row in figures.iter().filter(|row| row.workload == workload.name()) {
+        if let Some(ms) = row.p99_ms {
+            let name = match row.budget_percent {
+                None => row.policy.clone(),
+                Some(percent) => format!("{} within {percent} %", row.policy),
+            };
+            picture = picture.point(name, row.extra_percent, Duration::from_secs_f64(ms / 1e3));
+        }
+    }
+    picture.to_svg()
 }

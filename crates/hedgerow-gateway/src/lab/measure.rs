@@ -43,18 +43,23 @@ pub(crate) struct Row<'a> {
     pub(crate) trials: Vec<Measured>,
 }
 
-/// Measures every plan, as many at a time as there are cores.
+/// Measures every plan, as many trials at a time as there are cores.
 pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
+    let trials: Vec<(usize, u64)> = plans
+        .iter()
+        .enumerate()
+        .flat_map(|(at, plan)| (1..=plan.seeds).map(move |seed| (at, seed)))
+        .collect();
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
-    let rows = Mutex::new(Vec::new());
+    let measured = Mutex::new(vec![Vec::new(); plans.len()]);
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores.min(plans.len()))
+        let workers: Vec<_> = (0..cores.min(trials.len()))
             .map(|_| {
                 scope.spawn(|| {
-                    while let Some((at, plan)) = take(plans, &next) {
-                        let row = plan.measure()?;
-                        rows.lock().push((at, row));
+                    while let Some(&(at, seed)) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let trial = plans[at].measure(seed)?;
+                        measured.lock()[at].push((seed, trial));
                     }
                     Ok::<_, io::Error>(())
                 })
@@ -66,38 +71,37 @@ pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     })?;
-    let mut rows = rows.into_inner();
-    rows.sort_by_key(|(at, _)| *at);
-    Ok(rows.into_iter().map(|(_, row)| row).collect())
-}
-
-fn take<'p, 'a>(plans: &'p [Plan<'a>], next: &AtomicUsize) -> Option<(usize, &'p Plan<'a>)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    plans.get(at).map(|plan| (at, plan))
+    let rows = plans.iter().zip(measured.into_inner());
+    Ok(rows
+        .map(|(plan, mut trials)| {
+            trials.sort_by_key(|(seed, _)| *seed);
+            plan.row(trials.into_iter().map(|(_, trial)| trial).collect())
+        })
+        .collect())
 }
 
 impl<'a> Plan<'a> {
-    fn measure(&self) -> Result<Row<'a>, io::Error> {
-        let trials = (1..=self.seeds)
-            .map(|seed| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_time()
-                    .start_paused(true)
-                    .build()?;
-                let trial = Trial::new(self.workload, self.calls).seed(seed);
-                Ok(runtime.block_on(self.run(&trial)))
-            })
-            .collect::<Result<Vec<Measured>, io::Error>>()?;
+    fn measure(&self, seed: u64) -> Result<Measured, io::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()?;
+        let trial = Trial::new(self.workload, self.calls).seed(seed);
+        Ok(runtime.block_on(self.run(&trial)))
+    }
+
+    /// Pools the trials.
+    fn row(&self, trials: Vec<Measured>) -> Row<'a> {
         let pooled = trials.iter().flat_map(|trial| trial.latencies().as_slice());
-        let mean: f64 = trials.iter().map(Measured::extra_percent).sum();
+        let sum: f64 = trials.iter().map(Measured::extra_percent).sum();
         let worst = trials.iter().map(Measured::worst_window);
-        Ok(Row {
+        Row {
             plan: self.clone(),
             latencies: pooled.copied().collect(),
-            extra_percent: mean / trials.len() as f64,
+            extra_percent: sum / trials.len().max(1) as f64,
             worst_window: worst.fold(0.0, f64::max),
             trials,
-        })
+        }
     }
 
     async fn run(&self, trial: &Trial<'_>) -> Measured {

@@ -4,5 +4,6 @@ mod law;
 mod limit;
 mod load;
 mod picture;
+mod replicas;
 mod upstream;
 mod workload;
