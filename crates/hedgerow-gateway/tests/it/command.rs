@@ -5,9 +5,18 @@ use std::process::{Command, Output, Stdio};
 
 /// `hedgerow demo` with `arguments`, in a folder where it may leave its picture.
 pub(crate) fn demo(arguments: &[&str]) -> Command {
+    hedgerow("demo", arguments)
+}
+
+/// `hedgerow lab` with `arguments`, in the same folder.
+pub(crate) fn lab(arguments: &[&str]) -> Command {
+    hedgerow("lab", arguments)
+}
+
+fn hedgerow(subcommand: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
     command
-        .arg("demo")
+        .arg(subcommand)
         .args(arguments)
         .stdin(Stdio::null())
         .current_dir(scratch(""));

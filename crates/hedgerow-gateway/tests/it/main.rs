@@ -2,4 +2,5 @@
 
 mod command;
 mod results;
+mod lab;
 mod mistakes;

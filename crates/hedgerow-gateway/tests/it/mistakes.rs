@@ -52,9 +52,10 @@ fn a_bad_policy_is_told_what_to_write() {
     for (policies, answer) in [
         ("", "no policy is named"),
         (
-            "tower",
-            "no policy `tower`: write none, off, fixed(100ms), percentile(95)",
+            "linkerd",
+            "no policy `linkerd`: write none, off, fixed(100ms), percentile(95)",
         ),
+        ("none,tower(95)", "in the lab alone"),
         ("fixed(100)", "a number and its unit, like 100ms"),
         ("percentile(0.95)", "did you mean 95?"),
         ("none,percentile(100)", "below 100"),
