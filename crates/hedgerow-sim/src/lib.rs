@@ -63,4 +63,4 @@ pub use crate::picture::{Curve, Picture, Tradeoff};
 pub use crate::replicas::{Job, Replicas, ReplicasFuture};
 pub use crate::trial::{Backend, BackendFuture, Call, MILLISECOND, Measured, Trial};
 pub use crate::upstream::{BindError, Counts, Upstream};
-pub use crate::workload::{Regime, Wave, Workload, WorkloadError};
+pub use crate::workload::{Class, Regime, Wave, Workload, WorkloadError};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pin_project::pin_project;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, Sleep, sleep};
 use tower_service::Service;
 
@@ -54,9 +54,26 @@ pub struct Trial<'a> {
     seed: u64,
 }
 
-/// One call of a trial: its number, from 0.
+/// One call of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call(pub u64);
+pub struct Call {
+    number: u64,
+    class: usize,
+}
+
+impl Call {
+    /// Its number, from 0.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The place of its class among the workload's, 0 if there are none.
+    #[must_use]
+    pub const fn class(&self) -> usize {
+        self.class
+    }
+}
 
 /// The service at the bottom of a trial: each attempt takes what the workload says.
 #[derive(Clone)]
@@ -84,6 +101,8 @@ struct World {
 /// What a trial measured.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// Ascending; empty without classes.
+    slowdowns: Vec<f64>,
     latencies: Latencies,
     attempts: Vec<u8>,
     failed: u64,
@@ -124,15 +143,28 @@ impl<'a> Trial<'a> {
             world: world.clone(),
         });
         let (mut took, mut failed) = (Vec::with_capacity(self.calls as usize), 0);
+        let mut classes = StdRng::seed_from_u64(self.seed ^ 0x5eed_1111_1111_1111);
+        let classed = !self.workload.classes().is_empty();
+        let mut slowdowns = Vec::new();
         for number in 0..self.calls {
+            let class = if classed {
+                self.workload.class_at(classes.random())
+            } else {
+                0
+            };
             let started = Instant::now();
             let answered = match std::future::poll_fn(|cx| service.poll_ready(cx)).await {
-                Ok(()) => service.call(Call(number)).await.is_ok(),
+                Ok(()) => service.call(Call { number, class }).await.is_ok(),
                 Err(_) => false,
             };
             failed += u64::from(!answered);
             took.push(started.elapsed());
+            if classed {
+                let ideal = self.workload.classes()[class].ideal_ms * MILLISECOND.as_secs_f64();
+                slowdowns.push(started.elapsed().as_secs_f64() / ideal);
+            }
         }
+        slowdowns.sort_by(f64::total_cmp);
         let leaves = self.workload.fan_out() as usize;
         let slowest = took.chunks(leaves).filter(|chunk| chunk.len() == leaves);
         let factor = 1.0 / (MILLISECOND.as_secs_f64() * 1e3);
@@ -141,6 +173,7 @@ impl<'a> Trial<'a> {
             .map(|took| took.mul_f64(factor))
             .collect();
         Measured {
+            slowdowns,
             latencies,
             attempts: std::mem::take(&mut world.lock().attempts),
             failed,
@@ -157,7 +190,7 @@ impl Service<Call> for Backend {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, Call(number): Call) -> BackendFuture {
+    fn call(&mut self, Call { number, class }: Call) -> BackendFuture {
         let mut world = self.world.lock();
         let World {
             workload,
@@ -168,7 +201,7 @@ impl Service<Call> for Backend {
         let attempts = &mut attempts[number as usize];
         let rng = if *attempts == 0 { primaries } else { extras };
         *attempts = attempts.saturating_add(1);
-        let (law, scale) = workload.at(number);
+        let (law, scale) = workload.at(number, class);
         let takes = MILLISECOND.as_secs_f64() * law.sample(rng) * scale;
         let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
         BackendFuture {
@@ -191,6 +224,12 @@ impl Measured {
     #[must_use]
     pub fn latencies(&self) -> &Latencies {
         &self.latencies
+    }
+
+    /// Each call's latency as a multiple of its class's ideal, ascending. Empty without classes.
+    #[must_use]
+    pub fn slowdowns(&self) -> &[f64] {
+        &self.slowdowns
     }
 
     /// Calls that failed.

@@ -36,7 +36,7 @@ pub use self::file::WorkloadError;
 ///     ms = 400.0
 /// "#)?;
 /// assert_eq!(mine.regimes().len(), 2);
-/// assert_eq!(mine.at(10_000).0.quantile(0.995), 400.0);
+/// assert_eq!(mine.at(10_000, 0).0.quantile(0.995), 400.0);
 /// # Ok::<_, hedgerow_sim::WorkloadError>(())
 /// ```
 ///
@@ -47,7 +47,9 @@ pub use self::file::WorkloadError;
 pub struct Workload {
     name: String,
     description: String,
+    /// Empty if there are classes.
     regimes: Vec<Regime>,
+    classes: Vec<Class>,
     wave: Option<Wave>,
     fan_out: u32,
 }
@@ -58,6 +60,20 @@ pub struct Workload {
 pub struct Regime {
     /// For so many calls; `None` for all that are left.
     pub calls: Option<u64>,
+    /// What an attempt takes.
+    pub law: Law,
+}
+
+/// A class of calls, which the request tells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Class {
+    /// What it is called.
+    pub name: String,
+    /// Its share of the calls.
+    pub share: f64,
+    /// What its latencies are measured in multiples of.
+    pub ideal_ms: f64,
     /// What an attempt takes.
     pub law: Law,
 }
@@ -73,7 +89,7 @@ pub struct Wave {
 }
 
 /// The data files of the catalogue.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("../workloads/w0.toml"),
     include_str!("../workloads/w1.toml"),
     include_str!("../workloads/w2.toml"),
@@ -81,6 +97,7 @@ const FILES: [&str; 7] = [
     include_str!("../workloads/w4.toml"),
     include_str!("../workloads/w7.toml"),
     include_str!("../workloads/w8.toml"),
+    include_str!("../workloads/w10.toml"),
 ];
 
 /// A file of the catalogue.
@@ -96,12 +113,13 @@ impl Workload {
             name: law.id().to_owned(),
             description: law.description().to_owned(),
             regimes: vec![Regime { calls: None, law }],
+            classes: Vec::new(),
             wave: None,
             fan_out: 1,
         }
     }
 
-    /// The catalogue: `w0` to `w4`, `w7` and `w8`.
+    /// The catalogue: `w0` to `w4`, `w7`, `w8` and `w10`.
     #[must_use]
     pub fn all() -> Vec<Self> {
         FILES.into_iter().map(known).collect()
@@ -128,7 +146,13 @@ impl Workload {
         &self.description
     }
 
-    /// Its regimes, in order. At least one.
+    /// Its classes of calls. Empty if it has regimes.
+    #[must_use]
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// Its regimes, in order. Empty if it has classes.
     #[must_use]
     pub fn regimes(&self) -> &[Regime] {
         &self.regimes
@@ -152,25 +176,50 @@ impl Workload {
         self.regimes.len() == 1 && self.wave.is_none()
     }
 
-    /// What call `number` meets: a law, and what its latencies are multiplied by.
+    /// What call `number` of a class meets: a law, and what its latencies are multiplied by.
     ///
-    /// After the last regime has ended it goes on.
+    /// `class` is its place among [`classes`](Self::classes), and has no meaning where there are
+    /// none. After the last regime has ended it goes on.
+    ///
+    /// # Panics
+    ///
+    /// If there are classes, and fewer than that.
     #[must_use]
-    pub fn at(&self, number: u64) -> (&Law, f64) {
+    #[track_caller]
+    pub fn at(&self, number: u64, class: usize) -> (&Law, f64) {
+        let scale = self.scale(number);
+        let Some((last, before)) = self.regimes.split_last() else {
+            return (&self.classes[class].law, scale);
+        };
         let mut left = number;
-        let last = self.regimes.len() - 1;
-        for regime in &self.regimes[..last] {
+        for regime in before {
             match regime.calls {
                 Some(calls) if left >= calls => left -= calls,
-                _ => return (&regime.law, self.scale(number)),
+                _ => return (&regime.law, scale),
             }
         }
-        (&self.regimes[last].law, self.scale(number))
+        (&last.law, scale)
+    }
+
+    /// The class that a share `u` (0 ≤ `u` < 1) of the calls stays within: 0 without classes.
+    #[must_use]
+    pub fn class_at(&self, u: f64) -> usize {
+        let mut left = u;
+        for (at, class) in self.classes.iter().enumerate() {
+            left -= class.share;
+            if left < 0.0 {
+                return at;
+            }
+        }
+        self.classes.len().saturating_sub(1)
     }
 
     /// How many calls its regimes describe, if they say.
     #[must_use]
     pub fn calls(&self) -> Option<u64> {
+        if self.regimes.is_empty() {
+            return None;
+        }
         self.regimes
             .iter()
             .try_fold(0_u64, |sum, regime| sum.checked_add(regime.calls?))

@@ -43,6 +43,20 @@ pub(crate) struct Row<'a> {
     pub(crate) trials: Vec<Measured>,
 }
 
+impl Row<'_> {
+    /// A quantile in ms, or, of a workload with classes, as a multiple of the class's ideal.
+    pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
+        if self.plan.workload.classes().is_empty() {
+            return Some(self.latencies.quantile(q)?.as_secs_f64() * 1e3);
+        }
+        let slowdowns = self.trials.iter().flat_map(Measured::slowdowns);
+        let mut all: Vec<f64> = slowdowns.copied().collect();
+        all.sort_by(f64::total_cmp);
+        let rank = (q * all.len() as f64).ceil() as usize;
+        all.get(rank.max(1) - 1).copied()
+    }
+}
+
 /// Measures every plan, as many trials at a time as there are cores.
 pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
     let trials: Vec<(usize, u64)> = plans

@@ -37,10 +37,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn of(row: &Row<'_>) -> Self {
-        let ms = |q| {
-            let found = row.latencies.quantile(q);
-            found.map(|found| found.as_secs_f64() * 1e3)
-        };
+        let ms = |q| row.quantile(q);
         let extra = row.extra_percent / 100.0;
         let p99_limit_ms = limit(row.plan.workload, 0.99, extra, 1);
         let p999_limit_ms = limit(row.plan.workload, 0.999, extra, 2);
@@ -134,9 +131,14 @@ pub(crate) fn table(figures: &[Figures], workloads: &[Workload]) -> String {
         };
         let _ = writeln!(
             text,
-            "\n{} ({}){slowest}, in its own ms\n",
+            "\n{} ({}){slowest}, in {}\n",
             workload.name(),
-            workload.description()
+            workload.description(),
+            if workload.classes().is_empty() {
+                "its own ms"
+            } else {
+                "multiples of the class's ideal"
+            }
         );
         let _ = writeln!(
             text,
@@ -155,7 +157,15 @@ pub(crate) fn table(figures: &[Figures], workloads: &[Workload]) -> String {
             "gap",
         );
         for row in figures.iter().filter(|row| row.workload == workload.name()) {
-            let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+            let ms = |value: Option<f64>| {
+                value.map_or("-".to_owned(), |ms| {
+                    if ms < 9.995 {
+                        format!("{ms:.2}")
+                    } else {
+                        format!("{ms:.1}")
+                    }
+                })
+            };
             let gap = |value: Option<f64>| value.map_or("-".to_owned(), |p| format!("{p:+.1} %"));
             let budget = row
                 .budget_percent

@@ -36,6 +36,21 @@ pub enum LawPart {
         /// (ms, survival), rising and falling.
         points: Vec<(f64, f64)>,
     },
+    /// A first token, and then so many at a pace: what a language model takes.
+    Generation {
+        /// The median of the time to the first token, above zero.
+        first_median_ms: f64,
+        /// The standard deviation of its logarithm, above zero.
+        first_sigma: f64,
+        /// The median of the number of tokens, above zero.
+        tokens_median: f64,
+        /// The standard deviation of its logarithm, above zero.
+        tokens_sigma: f64,
+        /// How long a token takes, above zero.
+        ms_per_token: f64,
+        /// What is added to all of it, zero or more.
+        shift_ms: f64,
+    },
     /// Always the same.
     Constant {
         /// The value, above zero.
@@ -153,6 +168,18 @@ impl LawPart {
             Self::Pareto { mode_ms, alpha } => Shape::pareto(mode_ms, alpha),
             Self::Exponential { shift_ms, mean_ms } => Shape::exponential(shift_ms, mean_ms),
             Self::Chain { points } => Shape::chain(&points),
+            Self::Generation {
+                first_median_ms,
+                first_sigma,
+                tokens_median,
+                tokens_sigma,
+                ms_per_token,
+                shift_ms,
+            } => Shape::generation(
+                (first_median_ms, first_sigma),
+                (tokens_median, tokens_sigma),
+                (ms_per_token, shift_ms),
+            ),
             Self::Constant { ms } => Shape::constant(ms),
             Self::Trace { ms } => Shape::trace(ms),
         }

@@ -1,11 +1,15 @@
 //! The simple laws that workloads are mixed from.
 
+use std::f64::consts::SQRT_2;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Exp, LogNormal, OpenClosed01, Pareto};
 
 use super::LawError;
+
+/// Places of the first part of a generation that stand for all.
+const FIRSTS: u32 = 256;
 
 /// One simple law over milliseconds, with its survival function in closed form.
 #[derive(Clone, Debug)]
@@ -27,6 +31,15 @@ pub(super) enum Shape {
     },
     /// Log-log linear through (ms, survival) points; the last slope goes on for ever.
     Chain { points: Arc<[(f64, f64)]> },
+    /// A first part and a number of tokens at a pace: the sum of two lognormal ones.
+    Generation {
+        first: LogNormal<f64>,
+        tokens: LogNormal<f64>,
+        shift: f64,
+        /// (µ, σ) of the tokens' time, and the first part at equally likely places.
+        pace: (f64, f64),
+        firsts: Arc<[f64]>,
+    },
     /// Always the same.
     Constant { ms: f64 },
     /// Any of these, ascending, each as likely as the others.
@@ -90,6 +103,44 @@ impl Shape {
         })
     }
 
+    pub(super) fn generation(
+        (first_median, first_sigma): (f64, f64),
+        (tokens_median, tokens_sigma): (f64, f64),
+        (ms_per_token, shift): (f64, f64),
+    ) -> Result<Self, LawError> {
+        let law = |(median_is, median): (_, f64), (sigma_is, sigma): (_, f64)| {
+            let (median, sigma) = (positive(median_is, median)?, positive(sigma_is, sigma)?);
+            let refused = |_| LawError::Positive {
+                what: sigma_is,
+                value: sigma,
+            };
+            LogNormal::new(median.ln(), sigma).map_err(refused)
+        };
+        let per_token = positive("ms_per_token", ms_per_token)?;
+        if !(shift.is_finite() && shift >= 0.0) {
+            return Err(LawError::Shift(shift));
+        }
+        let first = law(
+            ("first_median_ms", first_median),
+            ("first_sigma", first_sigma),
+        )?;
+        let tokens = law(
+            ("tokens_median", tokens_median * per_token),
+            ("tokens_sigma", tokens_sigma),
+        )?;
+        let firsts = (0..FIRSTS).map(|n| {
+            let share = (f64::from(n) + 0.5) / f64::from(FIRSTS);
+            first_median * (first_sigma * normal_at(share)).exp()
+        });
+        Ok(Self::Generation {
+            first,
+            tokens,
+            shift,
+            pace: ((tokens_median * per_token).ln(), tokens_sigma),
+            firsts: firsts.collect(),
+        })
+    }
+
     pub(super) fn constant(ms: f64) -> Result<Self, LawError> {
         Ok(Self::Constant {
             ms: positive("ms", ms)?,
@@ -115,6 +166,12 @@ impl Shape {
             Self::Pareto { draw, .. } => draw.sample(rng),
             Self::Exponential { shift, draw, .. } => shift + draw.sample(rng),
             Self::Chain { points } => chain_at(points, OpenClosed01.sample(rng)),
+            Self::Generation {
+                first,
+                tokens,
+                shift,
+                ..
+            } => shift + first.sample(rng) + tokens.sample(rng),
             Self::Constant { ms } => *ms,
             Self::Trace { sorted } => sorted[rng.random_range(0..sorted.len())],
         }
@@ -122,8 +179,18 @@ impl Shape {
 
     pub(super) fn survival(&self, ms: f64) -> f64 {
         match self {
-            Self::LogNormal { mu, sigma, .. } if ms > 0.0 => {
-                0.5 * libm::erfc((ms.ln() - mu) / (sigma * std::f64::consts::SQRT_2))
+            Self::LogNormal { mu, sigma, .. } => beyond(*mu, *sigma, ms),
+            Self::Generation {
+                shift,
+                pace: (mu, sigma),
+                firsts,
+                ..
+            } => {
+                let sum: f64 = firsts
+                    .iter()
+                    .map(|first| beyond(*mu, *sigma, ms - shift - first))
+                    .sum();
+                sum / firsts.len() as f64
             }
             Self::Pareto { mode, alpha, .. } if ms > *mode => (mode / ms).powf(*alpha),
             Self::Exponential { shift, mean, .. } if ms > *shift => ((shift - ms) / mean).exp(),
@@ -134,6 +201,30 @@ impl Shape {
                 1.0 - within as f64 / sorted.len() as f64
             }
             _ => 1.0,
+        }
+    }
+}
+
+/// The share of a lognormal law beyond `ms`.
+fn beyond(mu: f64, sigma: f64, ms: f64) -> f64 {
+    if ms <= 0.0 {
+        return 1.0;
+    }
+    0.5 * libm::erfc((ms.ln() - mu) / (sigma * SQRT_2))
+}
+
+/// What a share of the standard normal law stays within, to the last bit of an `f64`.
+fn normal_at(share: f64) -> f64 {
+    let (mut below, mut within) = (-40.0, 40.0);
+    loop {
+        let middle = f64::midpoint(below, within);
+        if middle <= below || middle >= within {
+            return within;
+        }
+        if 0.5 * libm::erfc(-middle / SQRT_2) < share {
+            below = middle;
+        } else {
+            within = middle;
         }
     }
 }

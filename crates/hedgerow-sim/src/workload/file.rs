@@ -26,11 +26,25 @@
 //! file = "slow.txt"              # one latency in ms a line, beside this file
 //! ```
 //!
+//! Instead of regimes a workload may have classes of calls, each with a law of its own; its
+//! latencies are then told as multiples of the class's `ideal_ms`:
+//!
+//! ```toml
+//! [[class]]
+//! name = "short"
+//! share = 0.6                    # of the calls; shares add up to 1
+//! ideal_ms = 968.0
+//! law = "lognormal"              # or [[class.part]]s
+//! median_ms = 900.0
+//! sigma = 0.3
+//! ```
+//!
 //! | law | wants |
 //! | --- | --- |
 //! | `lognormal` | `median_ms`, `sigma` |
 //! | `pareto` | `mode_ms`, `alpha` |
 //! | `exponential` | `mean_ms`; `shift_ms` if it does not begin at 0 |
+//! | `generation` | `first_median_ms`, `first_sigma`, `tokens_median`, `tokens_sigma`, `ms_per_token`; `shift_ms` |
 //! | `chain` | `points`: [ms, survival], log-log linear between them |
 //! | `constant` | `ms` |
 //! | `trace` | `file` or `values_ms` |
@@ -41,10 +55,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Regime, Wave, Workload};
+use super::{Class, Regime, Wave, Workload};
 use crate::law::{Law, LawPart};
 
-const LAWS: &str = "lognormal, pareto, exponential, chain, constant or trace";
+const LAWS: &str = "lognormal, pareto, exponential, generation, chain, constant or trace";
 
 /// Everything that is wrong with a workload file, each with its place and what to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +76,8 @@ struct File {
     wave: Option<FileWave>,
     #[serde(default)]
     regime: Vec<FileRegime>,
+    #[serde(default)]
+    class: Vec<FileRegime>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +90,12 @@ struct FileWave {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileRegime {
+    /// Of a regime.
     calls: Option<i64>,
+    /// Of a class.
+    name: Option<String>,
+    share: Option<f64>,
+    ideal_ms: Option<f64>,
     #[serde(default)]
     part: Vec<FileLaw>,
     law: Option<String>,
@@ -84,6 +105,11 @@ struct FileRegime {
     alpha: Option<f64>,
     mean_ms: Option<f64>,
     shift_ms: Option<f64>,
+    first_median_ms: Option<f64>,
+    first_sigma: Option<f64>,
+    tokens_median: Option<f64>,
+    tokens_sigma: Option<f64>,
+    ms_per_token: Option<f64>,
     points: Option<Vec<(f64, f64)>>,
     ms: Option<f64>,
     values_ms: Option<Vec<f64>>,
@@ -101,6 +127,11 @@ struct FileLaw {
     alpha: Option<f64>,
     mean_ms: Option<f64>,
     shift_ms: Option<f64>,
+    first_median_ms: Option<f64>,
+    first_sigma: Option<f64>,
+    tokens_median: Option<f64>,
+    tokens_sigma: Option<f64>,
+    ms_per_token: Option<f64>,
     points: Option<Vec<(f64, f64)>>,
     ms: Option<f64>,
     values_ms: Option<Vec<f64>>,
@@ -167,13 +198,19 @@ impl Reader<'_> {
             self.wrong("fan_out", "write 1 to 10000 attempts");
         }
         let wave = file.wave.map(|wave| self.wave(&wave));
+        let classes = self.classes(&file.name, file.class);
         let count = file.regime.len();
-        if count == 0 {
-            self.wrong("regime", "write at least one [[regime]]");
+        match (count, classes.is_empty()) {
+            (0, true) => self.wrong("regime", "write at least one [[regime]] or [[class]]"),
+            (1.., false) => self.wrong("class", "write either regimes or classes"),
+            _ => {}
         }
         let mut regimes = Vec::new();
         for (at, regime) in file.regime.into_iter().enumerate() {
             let place = format!("regime {}", at + 1);
+            if regime.name.is_some() || regime.share.is_some() || regime.ideal_ms.is_some() {
+                self.wrong(&place, "name, share and ideal_ms belong to a [[class]]");
+            }
             let calls = match regime.calls {
                 Some(calls) if calls > 0 => Some(calls as u64),
                 Some(_) => {
@@ -198,9 +235,47 @@ impl Reader<'_> {
             },
             name: file.name,
             regimes,
+            classes,
             wave,
             fan_out: fan_out.clamp(1, 10_000) as u32,
         }
+    }
+
+    fn classes(&mut self, name: &str, files: Vec<FileRegime>) -> Vec<Class> {
+        let mut classes = Vec::new();
+        let mut sum = 0.0;
+        let count = files.len();
+        for (at, mut file) in files.into_iter().enumerate() {
+            let place = format!("class {}", at + 1);
+            if file.calls.is_some() {
+                self.wrong(&place, "calls belongs to a [[regime]]");
+            }
+            let wants = (file.name.take(), file.share.take(), file.ideal_ms.take());
+            let law = self.law_of(&place, name, file);
+            let (Some(name), Some(share), Some(ideal_ms)) = wants else {
+                self.wrong(&place, "wants name, share and ideal_ms");
+                continue;
+            };
+            if !(share > 0.0 && ideal_ms > 0.0 && ideal_ms.is_finite()) {
+                self.wrong(&place, "share and ideal_ms: write numbers above 0");
+            }
+            sum += share;
+            if let Some(law) = law {
+                classes.push(Class {
+                    name,
+                    share,
+                    ideal_ms,
+                    law,
+                });
+            }
+        }
+        if count > 0 && classes.len() == count && (sum - 1.0).abs() > 1e-6 {
+            self.wrong(
+                "class",
+                format_args!("the shares add up to {sum}: write shares that add up to 1"),
+            );
+        }
+        classes
     }
 
     fn wave(&mut self, wave: &FileWave) -> Wave {
@@ -227,6 +302,11 @@ impl Reader<'_> {
             alpha: regime.alpha,
             mean_ms: regime.mean_ms,
             shift_ms: regime.shift_ms,
+            first_median_ms: regime.first_median_ms,
+            first_sigma: regime.first_sigma,
+            tokens_median: regime.tokens_median,
+            tokens_sigma: regime.tokens_sigma,
+            ms_per_token: regime.ms_per_token,
             points: regime.points,
             ms: regime.ms,
             values_ms: regime.values_ms,
@@ -295,6 +375,9 @@ impl Reader<'_> {
                 .take()
                 .map(|points| LawPart::Chain { points })
                 .ok_or("wants points"),
+            "generation" => file.generation().ok_or(
+                "wants first_median_ms, first_sigma, tokens_median, tokens_sigma and ms_per_token",
+            ),
             "constant" => file
                 .ms
                 .take()
@@ -355,6 +438,18 @@ impl Reader<'_> {
 }
 
 impl FileLaw {
+    fn generation(&mut self) -> Option<LawPart> {
+        let shift_ms = self.shift_ms.take().unwrap_or(0.0);
+        Some(LawPart::Generation {
+            first_median_ms: self.first_median_ms.take()?,
+            first_sigma: self.first_sigma.take()?,
+            tokens_median: self.tokens_median.take()?,
+            tokens_sigma: self.tokens_sigma.take()?,
+            ms_per_token: self.ms_per_token.take()?,
+            shift_ms,
+        })
+    }
+
     /// A parameter that the law did not take.
     fn stray(&self) -> Option<&'static str> {
         [
@@ -365,6 +460,11 @@ impl FileLaw {
             ("alpha", self.alpha.is_some()),
             ("mean_ms", self.mean_ms.is_some()),
             ("shift_ms", self.shift_ms.is_some()),
+            ("first_median_ms", self.first_median_ms.is_some()),
+            ("first_sigma", self.first_sigma.is_some()),
+            ("tokens_median", self.tokens_median.is_some()),
+            ("tokens_sigma", self.tokens_sigma.is_some()),
+            ("ms_per_token", self.ms_per_token.is_some()),
             ("points", self.points.is_some()),
             ("ms", self.ms.is_some()),
             ("values_ms", self.values_ms.is_some()),
