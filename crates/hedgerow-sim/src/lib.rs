@@ -52,9 +52,11 @@ mod latencies;
 mod trial;
 mod load;
 mod replicas;
+mod congestion;
 mod upstream;
 mod picture;
 
+pub use crate::congestion::{Congestion, Phase, Second};
 pub use crate::latencies::Latencies;
 pub use crate::law::{Law, LawError, LawPart, UnknownLaw};
 pub use crate::limit::Limit;

@@ -174,11 +174,7 @@ impl Workload {
             mistakes: Vec::new(),
         };
         let workload = reader.workload(file);
-        if !reader.mistakes.is_empty() {
-            return Err(WorkloadError {
-                mistakes: reader.mistakes,
-            });
-        }
+        WorkloadError::none_of(reader.mistakes)?;
         Ok(workload)
     }
 }
@@ -476,10 +472,18 @@ impl FileLaw {
 }
 
 impl WorkloadError {
-    fn one(mistake: String) -> Self {
+    pub(crate) fn one(mistake: String) -> Self {
         Self {
             mistakes: vec![mistake],
         }
+    }
+
+    /// An error if there are mistakes.
+    pub(crate) fn none_of(mistakes: Vec<String>) -> Result<(), Self> {
+        if mistakes.is_empty() {
+            return Ok(());
+        }
+        Err(Self { mistakes })
     }
 
     /// Every mistake, with its place.

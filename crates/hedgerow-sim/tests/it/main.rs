@@ -1,5 +1,6 @@
 //! What the laws, the load, the upstream and the picture promise.
 
+mod congestion;
 mod law;
 mod limit;
 mod load;
