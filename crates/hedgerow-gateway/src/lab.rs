@@ -63,7 +63,8 @@ pub(crate) fn run(args: &LabArgs) -> Result<(), LabError> {
             })
         })
         .collect();
-    let rows = measure::all(&plans).map_err(LabError::Runtime)?;
+    let (rows, pace) = measure::all(&plans).map_err(LabError::Runtime)?;
+    output::tell(&format!("{pace}\n"));
     let figures: Vec<Figures> = rows.iter().map(Figures::of).collect();
     let mut text = if args.json {
         report::json(&figures)

@@ -175,7 +175,9 @@ fn measured<'a>(
             })
         })
         .collect();
-    measure::all(&plans).map_err(LabError::Runtime)
+    let (rows, pace) = measure::all(&plans).map_err(LabError::Runtime)?;
+    output::tell(&format!("{pace}\n"));
+    Ok(rows)
 }
 
 fn title(row: &Row<'_>) -> String {

@@ -1,5 +1,6 @@
 //! One row of the lab: a policy, with a budget, on a workload.
 
+use std::fmt;
 use std::io;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,8 +58,29 @@ impl Row<'_> {
     }
 }
 
+/// How fast the lab is: calls of all trials, and the seconds of a core that they took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    pub(crate) calls: u64,
+    pub(crate) core_seconds: f64,
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            calls,
+            core_seconds,
+        } = self;
+        let rate = *calls as f64 / core_seconds.max(1e-9) / 1e3;
+        write!(
+            f,
+            "{calls} calls in {core_seconds:.1} s of a core: {rate:.0},000 simulated calls a second and core"
+        )
+    }
+}
+
 /// Measures every plan, as many trials at a time as there are cores.
-pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
+pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<(Vec<Row<'a>>, Pace), io::Error> {
     let trials: Vec<(usize, u64)> = plans
         .iter()
         .enumerate()
@@ -66,14 +88,19 @@ pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
         .collect();
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
-    let measured = Mutex::new(vec![Vec::new(); plans.len()]);
+    let measured = Mutex::new((vec![Vec::new(); plans.len()], Pace::default()));
     thread::scope(|scope| {
         let workers: Vec<_> = (0..cores.min(trials.len()))
             .map(|_| {
                 scope.spawn(|| {
                     while let Some(&(at, seed)) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let started = real_now();
                         let trial = plans[at].measure(seed)?;
-                        measured.lock()[at].push((seed, trial));
+                        let took = started.elapsed().as_secs_f64();
+                        let mut measured = measured.lock();
+                        measured.0[at].push((seed, trial));
+                        measured.1.calls += plans[at].calls;
+                        measured.1.core_seconds += took;
                     }
                     Ok::<_, io::Error>(())
                 })
@@ -85,13 +112,23 @@ pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<Vec<Row<'a>>, io::Error> {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     })?;
-    let rows = plans.iter().zip(measured.into_inner());
-    Ok(rows
+    let (measured, pace) = measured.into_inner();
+    let rows = plans.iter().zip(measured);
+    let rows = rows
         .map(|(plan, mut trials)| {
             trials.sort_by_key(|(seed, _)| *seed);
             plan.row(trials.into_iter().map(|(_, trial)| trial).collect())
         })
-        .collect())
+        .collect();
+    Ok((rows, pace))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how fast the lab is in real time, while its own time is paused"
+)]
+fn real_now() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 impl<'a> Plan<'a> {
