@@ -205,7 +205,9 @@ impl Cell {
         }
         let cut_off = counts.censored.iter().sum();
         self.cut_off.fetch_add(cut_off, Ordering::Release);
-        self.filled.0.fetch_add(counts.total(), Ordering::Relaxed);
+        // In whole ticks, as everything that is counted there: steps are told by their multiples.
+        let filled = counts.total().next_multiple_of(u64::from(TICK));
+        self.filled.0.fetch_add(filled, Ordering::Relaxed);
     }
 
     /// Adds everything that ever came to `counts`.

@@ -218,3 +218,23 @@ async fn a_restored_histogram_has_the_very_quantiles_it_had() {
         assert_eq!(LatencyView::count(&after), before.window().count());
     }
 }
+
+/// Also one whose samples are no whole number of ticks.
+#[test]
+fn a_restored_histogram_goes_on_learning() {
+    for restored in [1_008, 1_000, 1_003] {
+        let latency = Latency::new();
+        latency.restore(&learnt(&vec![10_000; restored], &[]).total());
+        let fast = latency.quantile(0.5).expect("samples");
+        assert!(fast < Duration::from_millis(11), "{restored}: {fast:?}");
+        // No clock here: published by their number, and rotated when eight halves have come.
+        for _ in 0..20_000 {
+            latency.record(Duration::from_millis(500));
+        }
+        let held = latency.window().count();
+        assert!(held <= 2 * 8 * 1_008 + 16, "{restored}: {held}");
+        latency.refresh();
+        let slow = latency.quantile(0.5).expect("samples");
+        assert!(slow > Duration::from_millis(490), "{restored}: {slow:?}");
+    }
+}
