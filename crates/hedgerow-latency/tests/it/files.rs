@@ -1,7 +1,12 @@
 //! I1 and B9: what was learnt, written to a file and read again.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use hedgerow_core::LatencyView;
 use hedgerow_latency::hlog::{self, HlogError, Interval, Unit};
 use hedgerow_latency::{Latency, Snapshot};
@@ -236,5 +241,74 @@ fn a_restored_histogram_goes_on_learning() {
         latency.refresh();
         let slow = latency.quantile(0.5).expect("samples");
         assert!(slow > Duration::from_millis(490), "{restored}: {slow:?}");
+    }
+}
+
+/// A line with an uncompressed histogram of three digits whose counts are said to take `said` bytes.
+fn line(said: u32, counts: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [0x1c84_9313, said, 0, 3] {
+        bytes.extend(u32::to_be_bytes(word));
+    }
+    for word in [1, 3_600_000_000, 1f64.to_bits()] {
+        bytes.extend(u64::to_be_bytes(word));
+    }
+    bytes.extend(counts);
+    format!("1.000,1.000,1.000,{}\n", STANDARD.encode(bytes)).into_bytes()
+}
+
+#[test]
+fn a_line_takes_no_more_memory_than_it_holds() {
+    let count =
+        |line: &[u8]| hlog::read(line, Unit::Nanoseconds).map(|all| all[0].snapshot.count());
+    assert_eq!(count(&line(2, &[2, 4])).expect("a histogram"), 3);
+    for said in [3, u32::MAX] {
+        let refused = count(&line(said, &[2, 4])).expect_err("too short");
+        assert!(refused.to_string().contains("ends too early"), "{refused}");
+    }
+    // The number whose negative is none.
+    let refused = count(&line(9, &[0xff; 9])).expect_err("no count");
+    assert!(refused.to_string().contains("cannot be"), "{refused}");
+    // 17 MiB of nothing, packed.
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    packed
+        .write_all(&vec![0; 17 << 20])
+        .expect("a Vec can be written");
+    let packed = packed.finish().expect("a Vec can be written");
+    let mut bytes = 0x1c84_9314_u32.to_be_bytes().to_vec();
+    bytes.extend(u32::to_be_bytes(packed.len() as u32));
+    bytes.extend(packed);
+    let bomb = format!("1.000,1.000,1.000,{}\n", STANDARD.encode(bytes));
+    let refused = count(bomb.as_bytes()).expect_err("too large");
+    assert!(refused.to_string().contains("larger than any"), "{refused}");
+}
+
+#[test]
+fn a_time_beyond_all_calendars_is_refused() {
+    let held = line(1, &[2]);
+    let held = String::from_utf8(held).expect("a text format");
+    for head in ["", "#[StartTime: 10.0 (seconds since epoch), x]\n"] {
+        let log = format!(
+            "{head}{}",
+            held.replacen("1.000", "18446744073709551614.000", 1)
+        );
+        let refused = hlog::read(log.as_bytes(), Unit::Nanoseconds).expect_err("no time");
+        assert!(
+            matches!(refused, HlogError::Time { number: 1 }),
+            "{refused}"
+        );
+    }
+}
+
+/// Written, it would come back as samples that were cut off.
+#[test]
+fn a_tag_that_marks_cut_off_samples_is_refused() {
+    for tag in ["censored", "backend-a.censored"] {
+        let tagged = Interval::new(epoch(1), Duration::from_secs(1), Snapshot::empty()).tag(tag);
+        let refused = hlog::write(&mut Vec::new(), &[tagged]).expect_err("it means something");
+        assert!(
+            matches!(&refused, HlogError::Tag(said) if said == tag),
+            "{refused}"
+        );
     }
 }
