@@ -312,3 +312,36 @@ fn a_tag_that_marks_cut_off_samples_is_refused() {
         );
     }
 }
+
+/// Of the most that a file may say, however often it is read.
+fn most(n: u64) -> Snapshot {
+    let json = format!(
+        r#"{{"version":1,"grain_bits":7,"events":[[1,{n}],[2,{n}]],"censored":[[3,{n}]]}}"#
+    );
+    serde_json::from_str(&json).expect("it may be said")
+}
+
+#[test]
+fn snapshots_can_be_merged_without_end() {
+    let mut all = most(1 << 46);
+    let latency = Latency::new();
+    latency.record(Duration::from_micros(1));
+    for _ in 0..64 {
+        all.merge(&all.clone());
+        latency.merge(&all);
+    }
+    assert_eq!(all.answered(), 2 << 50);
+    assert_eq!(all.count(), 3 << 50);
+    assert_eq!(latency.total().count(), (3 << 50) + 1);
+    assert_eq!(all.max(), Some(Duration::from_micros(2)));
+    assert_eq!(all.quantile(0.6), Some(Duration::from_micros(2)));
+}
+
+#[test]
+fn a_window_that_is_restored_again_and_again_is_not_emptied() {
+    let latency = Latency::new();
+    for _ in 0..3 {
+        latency.restore(&most(1 << 31));
+        assert_eq!(latency.window().count(), 3 << 31);
+    }
+}
