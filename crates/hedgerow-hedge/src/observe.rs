@@ -49,7 +49,8 @@ pub(crate) struct ImaginedTally {
 ///
 /// Extra attempts are taken to be as fast as primaries, and independent of them: where a slow
 /// primary means a slow copy as well (one overloaded backend, one slow query), hedging does less
-/// than this says. A call that failed is not predicted to have been saved.
+/// than this says. A call that failed is not predicted to have been saved, and is told with one extra
+/// attempt at most: where several are allowed and the backend fails, more are sent than this says.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
