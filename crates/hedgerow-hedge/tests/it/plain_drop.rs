@@ -206,8 +206,8 @@ fn a_loser_on_a_runtime_that_is_gone_is_dropped_without_a_lock() {
             let _looks = looks;
             inner.await
         });
-        let racers: [Pin<Box<dyn Future<Output = Result<u32, ()>>>>; 2] =
-            [Box::pin(slow), Box::pin(async { Ok(1) })];
+        type Racer = Pin<Box<dyn Future<Output = Result<u32, ()>>>>;
+        let racers: [Racer; 2] = [Box::pin(slow), Box::pin(async { Ok(1) })];
         let won = futures::executor::block_on(race(racers)).map(|won| won.value);
         done.send((won.ok(), drain.stats().dropped))
             .expect("somebody waits");
