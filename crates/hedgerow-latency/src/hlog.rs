@@ -71,7 +71,7 @@ pub struct Interval {
 /// What the values of a log are in: a log does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unit {
-    /// The usual one, and what [`write`] writes.
+    /// The usual one, and what [`write()`] writes.
     #[default]
     Nanoseconds,
     /// As many load generators write.
