@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use hedgerow_core::Attempt;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -92,7 +93,7 @@ pub struct DrainStats {
     pub failed: u64,
     /// Losers that were dropped because their time was over.
     pub timed_out: u64,
-    /// Losers that were dropped at once because too many ran.
+    /// Losers that were dropped at once because too many ran, or because there was no runtime.
     pub dropped: u64,
 }
 
@@ -265,7 +266,7 @@ where
 }
 
 impl Shared {
-    fn keep<F, Res, E>(&self, mut loser: Pin<Box<F>>, attempt: Attempt)
+    fn keep<F, Res, E>(&self, loser: Pin<Box<F>>, attempt: Attempt)
     where
         F: Future<Output = Result<Res, E>> + Send + 'static,
     {
@@ -280,7 +281,13 @@ impl Shared {
         // Not the shared state: it owns the set, and is to go with the last handle.
         let counts = self.counts.clone();
         let patience = self.patience;
+        // Handed over when the lock is free: a runtime that is shut down drops what it is given, and
+        // what a loser's drop does may need the lock.
+        let (hand_over, handed) = oneshot::channel::<Pin<Box<F>>>();
         let finish = async move {
+            let Ok(mut loser) = handed.await else {
+                return;
+            };
             let polled = std::future::poll_fn(|cx| attempt.scope(|| loser.as_mut().poll(cx)));
             let count = match tokio::time::timeout(patience, polled).await {
                 Ok(Ok(_)) => &counts.answered,
@@ -290,6 +297,11 @@ impl Shared {
             count.fetch_add(1, Ordering::Relaxed);
         };
         set.spawn_on(finish, &runtime);
+        drop(set);
+        if let Err(loser) = hand_over.send(loser) {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            drop(loser);
+        }
     }
 }
 

@@ -148,7 +148,7 @@ where
         let rules = &self.core.parts;
         self.settle(now, Attempt::PRIMARY, elapsed, outcome);
         if *self.next == Next::Watched {
-            self.imagine(elapsed, outcome);
+            self.imagine(elapsed, outcome, class == Class::Fatal);
         }
         if outcome != Outcome::Won {
             rules.settings().books.failed();
@@ -224,7 +224,7 @@ where
         let mut race = self.race.take().unwrap_or_default();
         if *self.next == Next::Watched {
             let elapsed = now.saturating_duration_since(*self.started);
-            self.imagine(elapsed, Outcome::Cancelled);
+            self.imagine(elapsed, Outcome::Cancelled, false);
         }
         let info = self.close(now, &mut race, Outcome::Cancelled);
         self.core.parts.settings().books.cancelled();

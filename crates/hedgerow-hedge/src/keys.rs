@@ -13,7 +13,8 @@ impl<P: Clone, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     /// hedged at the pace of a fast one.
     ///
     /// `f` reads the key off the request: a plain `fn(&Request) -> K`, or a closure that names its
-    /// argument's type. One that panics leaves its request to the state that all share. At most
+    /// argument's type. One that panics, or whose key does, leaves its request to the state that all
+    /// share. The key's `Hash` and `Eq` run under a lock: they must not use [`keys`](Self::keys). At most
     /// 1,000 keys are known at a time ([`max_keys`](Self::max_keys)); a new one then takes the place
     /// of one that is idle. A key that is new, or was forgotten, begins as a new layer does.
     ///

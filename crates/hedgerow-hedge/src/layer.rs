@@ -145,7 +145,8 @@ pub struct Settings {
 /// What an extra attempt does when the service is not ready for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HedgeReady {
-    /// Waits until it is, as long as another attempt is running. The default.
+    /// Waits until it is, as long as another attempt is running; when none is, for as long as the
+    /// policy's delay was. The default.
     #[default]
     Wait,
     /// Gives up at once: extra attempts only use capacity that is idle.
@@ -332,7 +333,8 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     ///
     /// To look before one leaps. Policy, budget and histogram work as they would, so what is learnt
     /// is there when [`HedgeHandle::set_observe_only`] switches hedging on. A call pays for the copy of its
-    /// request as before, and arms no timer.
+    /// request as before, and arms no timer. Clones of a layer share this, as they share its counts: on
+    /// a clone it switches the original as well.
     #[must_use]
     pub fn observe_only(self) -> Self {
         self.parts.settings.books.observe_only(true);

@@ -49,7 +49,8 @@ pub(crate) struct ImaginedTally {
 ///
 /// Extra attempts are taken to be as fast as primaries, and independent of them: where a slow
 /// primary means a slow copy as well (one overloaded backend, one slow query), hedging does less
-/// than this says. A call that failed is not predicted to have been saved.
+/// than this says. A call that failed is not predicted to have been saved, and is told with one extra
+/// attempt at most: where several are allowed and the backend fails, more are sent than this says.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
@@ -83,10 +84,11 @@ impl Imagined {
         }
     }
 
-    /// Plays out the race of a call whose primary ended after `elapsed` with `outcome`.
+    /// Plays out the race of a call whose primary ended after `elapsed` with `outcome`, and whether
+    /// the judge called that final.
     fn play(
         &self,
-        (elapsed, outcome): (Duration, Outcome),
+        (elapsed, outcome, fatal): (Duration, Outcome, bool),
         max_hedges: u32,
         delay_of: impl Fn(Attempt) -> Delay,
         estimate: &Latency,
@@ -94,15 +96,17 @@ impl Imagined {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.budget.deposit();
         let failed = !(outcome == Outcome::Won || outcome.is_censored());
+        let lost = !fatal && (failed || outcome == Outcome::TimedOut);
         let mut ends = elapsed;
         let (mut fired, mut won) = (0, false);
         for number in 1..=max_hedges {
             let Delay::After(delay) = delay_of(Attempt::new(number)) else {
                 break;
             };
-            // The first copy follows a failed primary at once; whether it would have been answered
-            // is not known, so that is all that is said of such a call.
-            if delay >= ends && !(failed && number == 1) {
+            // The first copy follows a lost primary at once; whether it would have been answered is
+            // not known, so that is all that is said of such a call.
+            let follows = lost && number == 1 && delay >= ends;
+            if delay >= ends && !follows {
                 break;
             }
             if !self.budget.try_withdraw(Kind::Hedge) {
@@ -110,7 +114,7 @@ impl Imagined {
                 break;
             }
             fired += 1;
-            if failed {
+            if failed || follows {
                 break;
             }
             let share = self.rng.lock().random::<f64>();
@@ -207,7 +211,7 @@ where
     /// An observed call has ended: books what hedging would have made of it.
     #[cold]
     #[inline(never)]
-    pub(crate) fn imagine(&self, elapsed: Duration, outcome: Outcome) {
+    pub(crate) fn imagine(&self, elapsed: Duration, outcome: Outcome, fatal: bool) {
         let rules = &self.core.parts;
         let settings = rules.settings();
         let key = self.key.as_deref();
@@ -218,7 +222,7 @@ where
         let estimate = key.map_or(&settings.latency, |key| key.latency());
         let max_hedges = settings.books.max_hedges();
         let imagined = settings.books.imagine(&settings.budget);
-        imagined.play((elapsed, outcome), max_hedges, delay_of, estimate);
+        imagined.play((elapsed, outcome, fatal), max_hedges, delay_of, estimate);
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use hedgerow_core::Idempotent;
 use http::Request;
+use http::uri::PathAndQuery;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -143,9 +144,14 @@ fn problem_of(path: &str) -> Option<&'static str> {
         Some(stem) => stem,
         None => path,
     };
-    stem.contains('*').then_some(
-        "a wildcard stands for all methods of one service and nothing else: write \"/package.Service/*\"",
-    )
+    if stem.contains('*') {
+        return Some(
+            "a wildcard stands for all methods of one service and nothing else: write \"/package.Service/*\"",
+        );
+    }
+    PathAndQuery::try_from(path)
+        .is_err()
+        .then_some("no URI can hold it, write the path as it is sent")
 }
 
 impl<S> Layer<S> for IdempotentPathsLayer {

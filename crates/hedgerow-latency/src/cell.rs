@@ -12,6 +12,9 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 pub(crate) const TICK: u32 = 16;
 const SHARDS: usize = 32;
 
+/// What counts of a bucket stop at when they are put together: all of them still add up in 64 bits.
+const MOST: u64 = 1 << 50;
+
 /// How a cell counts its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counting {
@@ -103,7 +106,7 @@ impl Counts {
                 } else {
                     mine.index(theirs.middle(index).round() as u64)
                 };
-                into[place] = with(into[place], n);
+                into[place] = with(into[place], n).min(MOST);
             }
         }
     }
@@ -189,11 +192,19 @@ impl Cell {
             + since(&self.censored, &marks.older.censored, &mut into.censored)
     }
 
-    /// Adds samples as if they had come just now, one by one; of one bucket at most 2³¹, which a
-    /// window can tell apart.
-    pub(crate) fn restore(&self, counts: &mut Counts) {
-        for n in counts.events.iter_mut().chain(&mut counts.censored) {
-            *n = (*n).min(1 << 31);
+    /// Adds samples as if they had come just now, one by one; up to 2³¹ of one bucket, which a window
+    /// can tell apart.
+    pub(crate) fn restore(&self, marks: &Marks, counts: &mut Counts) {
+        let mut held = Counts::new(counts.grain);
+        self.window(marks, &mut held);
+        for (n, held) in [
+            (&mut counts.events, &held.events),
+            (&mut counts.censored, &held.censored),
+        ]
+        .into_iter()
+        .flat_map(|(n, held)| n.iter_mut().zip(held))
+        {
+            *n = (*n).min((1_u64 << 31).saturating_sub(*held));
         }
         for (from, into) in [
             (&counts.events, &self.events),
@@ -205,7 +216,9 @@ impl Cell {
         }
         let cut_off = counts.censored.iter().sum();
         self.cut_off.fetch_add(cut_off, Ordering::Release);
-        self.filled.0.fetch_add(counts.total(), Ordering::Relaxed);
+        // In whole ticks, as everything that is counted there: steps are told by their multiples.
+        let filled = counts.total().next_multiple_of(u64::from(TICK));
+        self.filled.0.fetch_add(filled, Ordering::Relaxed);
     }
 
     /// Adds everything that ever came to `counts`.
@@ -336,7 +349,7 @@ mod tests {
         let (cell, mut marks) = (Cell::new(8, 16, Counting::Together), Marks::default());
         let mut saved = eight();
         (saved.events[1], saved.censored[4]) = (10, 10);
-        cell.restore(&mut saved);
+        cell.restore(&marks, &mut saved);
         assert_eq!(held(&cell, &marks), 20);
         assert!(cell.has_halves(1));
         cell.rotate(&mut marks);

@@ -277,7 +277,9 @@ impl Latency {
         let mut counts = self.inner.zeros();
         counts.add(snapshot.counts());
         let mut maintenance = self.inner.maintenance.lock();
-        self.inner.primaries.restore(&mut counts);
+        self.inner
+            .primaries
+            .restore(&maintenance.marks, &mut counts);
         self.inner.publish(&mut maintenance);
     }
 

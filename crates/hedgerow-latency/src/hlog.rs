@@ -26,11 +26,12 @@
 //! # Ok::<_, hlog::HlogError>(())
 //! ```
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogHistogram, IntervalLogIterator, IntervalLogWriterBuilder, IntervalLogWriterError,
@@ -43,6 +44,12 @@ use crate::cell::Counts;
 use crate::snapshot::Snapshot;
 
 const CENSORED: &str = "censored";
+/// What a compressed histogram begins with.
+const COMPRESSED: [u8; 4] = 0x1c84_9314_u32.to_be_bytes();
+/// Bytes before the counts of a histogram.
+const HEAD: usize = 40;
+/// Bytes of a histogram at most: some millions of counts.
+const MAX_HISTOGRAM: u64 = 16 << 20;
 /// A log whose times lie more than a year before its start counts them from there.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
@@ -55,7 +62,7 @@ pub struct Interval {
     /// How long it was.
     pub length: Duration,
     /// What tells it apart from others of the same time, such as a backend's name. Without commas,
-    /// spaces or line breaks.
+    /// spaces or line breaks, and neither `censored` nor `NAME.censored`.
     pub tag: Option<String>,
     /// What was recorded in it.
     pub snapshot: Snapshot,
@@ -79,7 +86,8 @@ pub enum Unit {
 pub enum HlogError {
     /// A tag that a log cannot hold.
     #[error(
-        "the tag {0:?} cannot stand in a log: write one without commas, spaces and line breaks"
+        "the tag {0:?} cannot stand in a log: write one without commas, spaces and line breaks, \
+         that does not end with `censored`, which marks samples that were cut off"
     )]
     Tag(String),
     /// Not a line of a log.
@@ -154,11 +162,15 @@ pub fn write<W: Write>(out: &mut W, intervals: &[Interval]) -> Result<(), HlogEr
         let start = interval.start.duration_since(SystemTime::UNIX_EPOCH);
         let start = start.unwrap_or_default();
         let counts = interval.snapshot.counts();
-        let censored = match &interval.tag {
+        let tag = interval.tag.as_deref();
+        if let Some(tag) = tag.filter(|tag| whole_of(tag).is_some()) {
+            return Err(HlogError::Tag(tag.to_owned()));
+        }
+        let censored = match tag {
             Some(tag) => format!("{tag}.{CENSORED}"),
             None => CENSORED.to_owned(),
         };
-        let mut rows = vec![(&counts.events, interval.tag.as_deref())];
+        let mut rows = vec![(&counts.events, tag)];
         if counts.censored.iter().any(|&n| n > 0) {
             rows.push((&counts.censored, Some(&censored)));
         }
@@ -183,6 +195,11 @@ pub fn write<W: Write>(out: &mut W, intervals: &[Interval]) -> Result<(), HlogEr
 /// Reads the intervals of a log whose values are in `unit`, in the order in which they stand there.
 ///
 /// Values that are not latencies of 1 µs to 71 minutes count as the nearest that is.
+///
+/// # Cost
+///
+/// An interval takes about 53 KiB, however short its line is. A line whose histogram would take more
+/// than 16 MiB to inflate is refused.
 ///
 /// # Errors
 ///
@@ -220,14 +237,8 @@ fn add(
     tag: Option<String>,
     mut counts: Counts,
 ) {
-    let whole = match tag.as_deref() {
-        Some(CENSORED) => Some(None),
-        Some(tag) => tag
-            .strip_suffix(".censored")
-            .map(|tag| Some(tag.to_owned())),
-        None => None,
-    };
-    let Some(whole) = whole else {
+    let whole = tag.as_deref().and_then(whole_of);
+    let Some(whole) = whole.map(|tag| tag.map(str::to_owned)) else {
         let snapshot = Snapshot::new(counts);
         intervals.push(Interval {
             start,
@@ -251,11 +262,19 @@ fn add(
     }
 }
 
+/// The tag of the interval whose cut-off samples this tag marks, if it does.
+fn whole_of(tag: &str) -> Option<Option<&str>> {
+    match tag {
+        CENSORED => Some(None),
+        tag => tag.strip_suffix(".censored").map(Some),
+    }
+}
+
 /// When an interval began, counted from 1970.
 fn instant(written: Duration, began: Option<Duration>, base: Option<Duration>) -> Option<Duration> {
     match (base, began) {
         (Some(base), _) => base.checked_add(written),
-        (None, Some(began)) if written + YEAR < began => began.checked_add(written),
+        (None, Some(began)) if written.saturating_add(YEAR) < began => began.checked_add(written),
         _ => Some(written),
     }
 }
@@ -287,8 +306,9 @@ fn counts_of(
     let bytes = STANDARD
         .decode(line.encoded_histogram())
         .map_err(|error| unreadable(error.to_string()))?;
+    let plain = inflated(&bytes).map_err(unreadable)?;
     let hdr: Histogram<u64> = Deserializer::new()
-        .deserialize(&mut &*bytes)
+        .deserialize(&mut &*plain)
         .map_err(|error| unreadable(error.to_string()))?;
     let mut counts = Counts::new(Grain::FINE);
     for value in hdr.iter_recorded() {
@@ -303,4 +323,35 @@ fn counts_of(
         ));
     }
     Ok(counts)
+}
+
+/// A histogram's bytes without their compression, as far as they are fit for a [`Deserializer`]: it
+/// takes as much memory as they say, and negates whatever stands there.
+fn inflated(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut plain = Vec::new();
+    if let Some(rest) = bytes.strip_prefix(&COMPRESSED) {
+        // Behind its own length, which says nothing that its end does not.
+        let packed = rest.get(4..).unwrap_or_default();
+        ZlibDecoder::new(packed)
+            .take(MAX_HISTOGRAM + 1)
+            .read_to_end(&mut plain)
+            .map_err(|error| error.to_string())?;
+    } else {
+        plain.extend_from_slice(bytes);
+    }
+    if plain.len() as u64 > MAX_HISTOGRAM {
+        return Err("it is larger than any histogram of latencies".to_owned());
+    }
+    let (Some(said), Some(counts)) = (plain.get(4..8), plain.get(HEAD..)) else {
+        return Err("it ends too early".to_owned());
+    };
+    let said = said.iter().fold(0, |n, &byte| n << 8 | usize::from(byte));
+    if said > counts.len() {
+        return Err("it ends too early".to_owned());
+    }
+    // The one number whose negative is none. No count of samples looks like it.
+    if counts.windows(9).any(|nine| nine == [0xff; 9]) {
+        return Err("it holds a count that cannot be".to_owned());
+    }
+    Ok(plain)
 }

@@ -165,11 +165,15 @@ where
         self.policy.observe(sample);
     }
 
-    /// A key function that panics leaves its request to the state that all share.
+    /// A key that panics, when it is read off the request, hashed, compared, or dropped, leaves its
+    /// request to the state that all share.
     fn key_state(&self, request: &Req) -> Option<Arc<dyn KeyState<Req>>> {
         // The panic hook has reported it.
-        let key = catch_unwind(AssertUnwindSafe(|| (self.key_of)(request))).ok()?;
-        Some(self.keys.entry(key, &self.policy))
+        let entry = catch_unwind(AssertUnwindSafe(|| {
+            let key = (self.key_of)(request);
+            self.keys.entry(key, &self.policy)
+        }));
+        Some(entry.ok()?)
     }
 
     fn name(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! B4 and B10: state by key.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,6 +165,43 @@ async fn a_panicking_key_function_leaves_the_call_to_the_shared_state() {
     assert_eq!(layer.layer(client).oneshot(7).await, Ok(7));
     assert!(layer.keys().is_empty());
     assert_eq!(layer.handle().latency().total().count(), 1);
+}
+
+/// Its hash panics for 13, its comparison for 14.
+#[derive(Clone, Copy)]
+struct Brittle(u64);
+
+impl Hash for Brittle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        assert_ne!(self.0, 13, "on purpose");
+        0.hash(state);
+    }
+}
+
+impl PartialEq for Brittle {
+    fn eq(&self, other: &Self) -> bool {
+        assert_ne!(self.0.max(other.0), 14, "on purpose");
+        self.0 == other.0
+    }
+}
+
+impl Eq for Brittle {}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_key_leaves_the_call_to_the_shared_state() {
+    let client = tower::service_fn(async |n: u64| Ok::<_, ()>(n));
+    let layer = HedgeLayer::percentile(95)
+        .clone_requests()
+        .key(|n: &u64| Brittle(*n));
+    let service = layer.layer(client);
+    for n in [1, 13, 14, 1, 2] {
+        assert_eq!(service.clone().oneshot(n).await, Ok(n));
+    }
+    assert_eq!(layer.keys().len(), 2);
+    let one = layer.keys().latency(&Brittle(1)).expect("known");
+    assert_eq!(one.total().count(), 2);
+    assert_eq!(layer.handle().stats().requests, 5);
+    assert_eq!(layer.handle().latency().total().count(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Observe-only, call by call; what it predicts on whole workloads stands in the top-level tests.
 
-use hedgerow_core::{Budget, Kind};
+use hedgerow_core::{Budget, Class, Kind};
 use hedgerow_hedge::HedgeLayer;
 use tokio::time::timeout;
 use tower::Layer;
@@ -130,4 +130,29 @@ async fn observing_a_layer_that_is_off_predicts_no_extras() {
         .expect("an answer");
     let told = layer.handle().prediction().expect("observed calls");
     assert_eq!((told.calls, told.fired), (1, 0));
+}
+
+/// One copy after 50 ms: what is told of a primary that lost is what is sent.
+#[tokio::test(start_paused = true)]
+async fn a_final_result_needs_no_copy_and_one_that_timed_out_is_followed() {
+    for class in [Class::Fatal, Class::TimedOut, Class::RETRYABLE] {
+        for (lost_at, wanted) in [(5, u64::from(class != Class::Fatal)), (60, 1)] {
+            let run = async |watched| {
+                let judge = move |result: &Result<&'static str, &'static str>| match result {
+                    Ok(_) => Class::Success,
+                    Err(_) => class,
+                };
+                let layer = HedgeLayer::fixed(ms(50)).clone_requests().accept(judge);
+                layer.handle().set_observe_only(watched);
+                let failing = Backend::new(move |_| (ms(lost_at), Err("no")));
+                assert_eq!(call(layer.layer(failing)).await.0, Err("no"));
+                layer.handle()
+            };
+            let sent = run(false).await.stats();
+            assert_eq!((sent.hedged, sent.fired), (wanted, wanted), "{class:?}");
+            let told = run(true).await.prediction().expect("an observed call");
+            assert_eq!((told.hedged, told.fired), (wanted, wanted), "{class:?}");
+            assert_eq!((told.denied, told.hedge_wins), (0, 0), "{class:?}");
+        }
+    }
 }

@@ -3,9 +3,10 @@
 //! A future is polled by hand, a millisecond apart, and dropped after its k-th poll, for k = 0, 1, 2
 //! and so on until one run completes.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::poll;
 use hedgerow_core::{Attempt, accept_if};
@@ -178,4 +179,39 @@ async fn dropping_the_pool_drops_what_runs_and_starts_nothing() {
         sleep(ms(1_000)).await;
         assert_eq!(track.started().len(), started);
     }
+}
+
+/// What a runtime that is shut down is given to run it drops at once: the loser's own drop may ask the
+/// drain, or be a loser's of the same drain.
+#[test]
+fn a_loser_on_a_runtime_that_is_gone_is_dropped_without_a_lock() {
+    struct Looks(DrainLayer);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert_eq!(self.0.stats().running, 0);
+        }
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let handle = runtime.handle().clone();
+        let _inside = handle.enter();
+        drop(runtime);
+        let drain = DrainLayer::new(ms(100), 4);
+        let looks = Looks(drain.clone());
+        let inner = drain.wrap(std::future::pending::<Result<u32, ()>>());
+        let slow = drain.wrap(async move {
+            let _looks = looks;
+            inner.await
+        });
+        type Racer = Pin<Box<dyn Future<Output = Result<u32, ()>>>>;
+        let racers: [Racer; 2] = [Box::pin(slow), Box::pin(async { Ok(1) })];
+        let won = futures::executor::block_on(race(racers)).map(|won| won.value);
+        done.send((won.ok(), drain.stats().dropped))
+            .expect("somebody waits");
+    });
+    let ended = is_done.recv_timeout(Duration::from_secs(30));
+    assert_eq!(ended, Ok((Some(1), 2)), "it waits for its own lock");
 }

@@ -54,6 +54,7 @@ fn bad_paths_are_refused_with_what_to_write() {
         ("/a.B/**", "a wildcard stands for all methods"),
         ("/a.B/Get?x", "the path alone"),
         ("/a.B/Get ", "the path alone"),
+        ("/a.B/<Get>", "no URI can hold it"),
     ] {
         let error = IdempotentPathsLayer::try_new(["/a.B/Fine", bad]).expect_err(bad);
         assert!(matches!(&error, HttpBuildError::Path { path, .. } if path == bad));

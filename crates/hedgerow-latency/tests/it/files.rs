@@ -1,7 +1,12 @@
 //! I1 and B9: what was learnt, written to a file and read again.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use hedgerow_core::LatencyView;
 use hedgerow_latency::hlog::{self, HlogError, Interval, Unit};
 use hedgerow_latency::{Latency, Snapshot};
@@ -216,5 +221,127 @@ async fn a_restored_histogram_has_the_very_quantiles_it_had() {
         }
         assert_eq!(after.window(), before.window());
         assert_eq!(LatencyView::count(&after), before.window().count());
+    }
+}
+
+/// Also one whose samples are no whole number of ticks.
+#[test]
+fn a_restored_histogram_goes_on_learning() {
+    for restored in [1_008, 1_000, 1_003] {
+        let latency = Latency::new();
+        latency.restore(&learnt(&vec![10_000; restored], &[]).total());
+        let fast = latency.quantile(0.5).expect("samples");
+        assert!(fast < Duration::from_millis(11), "{restored}: {fast:?}");
+        // No clock here: published by their number, and rotated when eight halves have come.
+        for _ in 0..20_000 {
+            latency.record(Duration::from_millis(500));
+        }
+        let held = latency.window().count();
+        assert!(held <= 2 * 8 * 1_008 + 16, "{restored}: {held}");
+        latency.refresh();
+        let slow = latency.quantile(0.5).expect("samples");
+        assert!(slow > Duration::from_millis(490), "{restored}: {slow:?}");
+    }
+}
+
+/// A line with an uncompressed histogram of three digits whose counts are said to take `said` bytes.
+fn line(said: u32, counts: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [0x1c84_9313, said, 0, 3] {
+        bytes.extend(u32::to_be_bytes(word));
+    }
+    for word in [1, 3_600_000_000, 1f64.to_bits()] {
+        bytes.extend(u64::to_be_bytes(word));
+    }
+    bytes.extend(counts);
+    format!("1.000,1.000,1.000,{}\n", STANDARD.encode(bytes)).into_bytes()
+}
+
+#[test]
+fn a_line_takes_no_more_memory_than_it_holds() {
+    let count =
+        |line: &[u8]| hlog::read(line, Unit::Nanoseconds).map(|all| all[0].snapshot.count());
+    assert_eq!(count(&line(2, &[2, 4])).expect("a histogram"), 3);
+    for said in [3, u32::MAX] {
+        let refused = count(&line(said, &[2, 4])).expect_err("too short");
+        assert!(refused.to_string().contains("ends too early"), "{refused}");
+    }
+    // The number whose negative is none.
+    let refused = count(&line(9, &[0xff; 9])).expect_err("no count");
+    assert!(refused.to_string().contains("cannot be"), "{refused}");
+    // 17 MiB of nothing, packed.
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    packed
+        .write_all(&vec![0; 17 << 20])
+        .expect("a Vec can be written");
+    let packed = packed.finish().expect("a Vec can be written");
+    let mut bytes = 0x1c84_9314_u32.to_be_bytes().to_vec();
+    bytes.extend(u32::to_be_bytes(packed.len() as u32));
+    bytes.extend(packed);
+    let bomb = format!("1.000,1.000,1.000,{}\n", STANDARD.encode(bytes));
+    let refused = count(bomb.as_bytes()).expect_err("too large");
+    assert!(refused.to_string().contains("larger than any"), "{refused}");
+}
+
+#[test]
+fn a_time_beyond_all_calendars_is_refused() {
+    let held = line(1, &[2]);
+    let held = String::from_utf8(held).expect("a text format");
+    for head in ["", "#[StartTime: 10.0 (seconds since epoch), x]\n"] {
+        let log = format!(
+            "{head}{}",
+            held.replacen("1.000", "18446744073709551614.000", 1)
+        );
+        let refused = hlog::read(log.as_bytes(), Unit::Nanoseconds).expect_err("no time");
+        assert!(
+            matches!(refused, HlogError::Time { number: 1 }),
+            "{refused}"
+        );
+    }
+}
+
+/// Written, it would come back as samples that were cut off.
+#[test]
+fn a_tag_that_marks_cut_off_samples_is_refused() {
+    for tag in ["censored", "backend-a.censored"] {
+        let tagged = Interval::new(epoch(1), Duration::from_secs(1), Snapshot::empty()).tag(tag);
+        let refused = hlog::write(&mut Vec::new(), &[tagged]).expect_err("it means something");
+        assert!(
+            matches!(&refused, HlogError::Tag(said) if said == tag),
+            "{refused}"
+        );
+    }
+}
+
+/// Of the most that a file may say, however often it is read.
+fn most(n: u64) -> Snapshot {
+    let json = format!(
+        r#"{{"version":1,"grain_bits":7,"events":[[1,{n}],[2,{n}]],"censored":[[3,{n}]]}}"#
+    );
+    serde_json::from_str(&json).expect("it may be said")
+}
+
+#[test]
+fn snapshots_can_be_merged_without_end() {
+    let mut all = most(1 << 46);
+    let latency = Latency::new();
+    latency.record(Duration::from_micros(1));
+    for _ in 0..64 {
+        all.merge(&all.clone());
+        latency.merge(&all);
+    }
+    assert_eq!(all.answered(), 2 << 50);
+    assert_eq!(all.count(), 3 << 50);
+    assert_eq!(latency.total().count(), (3 << 50) + 1);
+    assert_eq!(all.max(), Some(Duration::from_micros(2)));
+    assert_eq!(all.quantile(0.6), Some(Duration::from_micros(2)));
+}
+
+#[test]
+fn a_window_that_is_restored_again_and_again_is_not_emptied() {
+    let latency = Latency::new();
+    for _ in 0..3 {
+        latency.restore(&most(1 << 31));
+        assert_eq!(latency.window().count(), 3 << 31);
     }
 }
