@@ -49,7 +49,8 @@ pub(crate) struct DemoArgs {
     pub(crate) seed: u64,
 
     /// The policies to compare, separated by commas: none, off, fixed(100ms), percentile(95),
-    /// parallel(2), schedule(50ms,100ms). Each has its default budget of extra calls.
+    /// parallel(2), schedule(50ms,100ms), adaptive, backoff. Each has its default budget of extra
+    /// calls.
     #[arg(
         long,
         value_name = "LIST",
@@ -89,7 +90,7 @@ pub(crate) struct LabArgs {
     pub(crate) workloads: Vec<Workload>,
 
     /// The policies to compare, separated by commas: none, off, fixed(100ms), percentile(95),
-    /// parallel(2), schedule(50ms,100ms), and tower(95), tower's own hedge.
+    /// parallel(2), schedule(50ms,100ms), adaptive, backoff, and tower(95), tower's own hedge.
     #[arg(
         long,
         value_name = "LIST",

@@ -8,8 +8,8 @@ use std::time::Duration;
 use hedgerow::{BuildError, HedgeLayer};
 use thiserror::Error;
 
-const KNOWN: &str =
-    "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms) or tower(95)";
+const KNOWN: &str = "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms), adaptive, backoff or \
+     tower(95)";
 
 /// A policy and how it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,10 @@ pub(crate) enum Strategy {
     Percentile(f64),
     Parallel(usize),
     Schedule(Vec<Duration>),
+    /// With these delays, or its default ones.
+    Adaptive(Option<Vec<Duration>>),
+    /// With its default settings.
+    Backoff,
     /// tower's own hedge, to compare with.
     Tower(f64),
 }
@@ -123,6 +127,8 @@ impl FromStr for Policy {
             "percentile" => constructor.percentile()?,
             "parallel" => constructor.parallel()?,
             "schedule" => constructor.schedule()?,
+            "adaptive" => constructor.adaptive()?,
+            "backoff" => constructor.nothing(Strategy::Backoff, "backoff")?,
             "tower" => constructor.tower()?,
             unknown => return Err(PolicyError::Unknown(unknown.to_owned())),
         };
@@ -188,6 +194,18 @@ impl Constructor<'_> {
         let copies = part.parse().map_err(|_| self.no_number(part, example))?;
         HedgeLayer::try_parallel(copies)?;
         Ok(Strategy::Parallel(copies))
+    }
+
+    fn adaptive(&self) -> Result<Strategy, PolicyError> {
+        let Some(parts) = &self.arguments else {
+            return Ok(Strategy::Adaptive(None));
+        };
+        let delays = parts
+            .iter()
+            .map(|part| self.duration(part))
+            .collect::<Result<Vec<_>, _>>()?;
+        HedgeLayer::try_adaptive(delays.iter().copied())?;
+        Ok(Strategy::Adaptive(Some(delays)))
     }
 
     fn schedule(&self) -> Result<Strategy, PolicyError> {
@@ -288,7 +306,8 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(
             strategies(
-                "none, off ,fixed(100ms),percentile(99.9),parallel( 2 ),schedule(50ms, 1s 5ms),tower(95)"
+                "none, off ,fixed(100ms),percentile(99.9),parallel( 2 ),schedule(50ms, 1s 5ms),tower(95),\
+                 adaptive,adaptive(10ms,20ms),backoff"
             ),
             [
                 Strategy::None,
@@ -298,6 +317,9 @@ mod tests {
                 Strategy::Parallel(2),
                 Strategy::Schedule(vec![ms(50), ms(1_005)]),
                 Strategy::Tower(95.0),
+                Strategy::Adaptive(None),
+                Strategy::Adaptive(Some(vec![ms(10), ms(20)])),
+                Strategy::Backoff,
             ]
         );
     }
@@ -324,6 +346,8 @@ mod tests {
                 "linkerd",
                 "there is no policy `linkerd`: write none, off, fixed(100ms)",
             ),
+            ("adaptive(10ms)", "at least two"),
+            ("backoff(1)", "takes no argument: write backoff"),
             ("tower", "takes one percentile: write tower(95)"),
             ("fixed(100ms", "brackets that do not match"),
             ("fixed(100ms))", "brackets that do not match"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hedgerow::policy::{Adaptive, BackoffConfig};
 use hedgerow::{Attempt, HedgeHandle, HedgeLayer, HedgePolicy};
 use http::{Request, Response, Uri};
 use http_body_util::Empty;
@@ -36,6 +37,12 @@ pub(super) fn stack(
         Strategy::Off => hedged(HedgeLayer::off(), servers),
         Strategy::Fixed(delay) => hedged(HedgeLayer::try_fixed(*delay).expect(CHECKED), servers),
         Strategy::Percentile(p) => hedged(HedgeLayer::try_percentile(*p).expect(CHECKED), servers),
+        Strategy::Adaptive(None) => hedged(HedgeLayer::new(Adaptive::default()), servers),
+        Strategy::Adaptive(Some(delays)) => {
+            let delays = delays.iter().copied();
+            hedged(HedgeLayer::try_adaptive(delays).expect(CHECKED), servers)
+        }
+        Strategy::Backoff => hedged(HedgeLayer::backoff(BackoffConfig::default()), servers),
         Strategy::Tower(_) => unreachable!("the demo refuses it before it measures"),
         Strategy::Parallel(copies) => {
             hedged(HedgeLayer::try_parallel(*copies).expect(CHECKED), servers)

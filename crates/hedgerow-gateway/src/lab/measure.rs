@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use hedgerow::policy::{Adaptive, BackoffConfig};
 use hedgerow::{Budget, HedgeLayer, HedgePolicy};
 use hedgerow_sim::{Call, Latencies, MILLISECOND, Measured, Trial, Workload};
 use parking_lot::Mutex;
@@ -173,6 +174,23 @@ impl<'a> Plan<'a> {
             Strategy::Schedule(delays) => {
                 let delays = delays.iter().copied().map(scaled);
                 let layer = HedgeLayer::try_schedule(delays).expect(CHECKED);
+                self.hedged(trial, layer).await
+            }
+            Strategy::Adaptive(delays) => {
+                let default = Adaptive::default();
+                let delays = delays.as_deref().unwrap_or(default.delays());
+                let delays = delays.iter().copied().map(scaled);
+                let layer = HedgeLayer::try_adaptive(delays).expect(CHECKED);
+                let price = scaled(Duration::from_millis(50));
+                self.hedged(trial, layer.price(price)).await
+            }
+            Strategy::Backoff => {
+                let ms = |ms| scaled(Duration::from_millis(ms));
+                let config = BackoffConfig::default()
+                    .base(ms(100))
+                    .min(ms(10))
+                    .max(ms(5_000));
+                let layer = HedgeLayer::try_backoff(config).expect(CHECKED);
                 self.hedged(trial, layer).await
             }
             Strategy::Tower(p) => {
