@@ -3,6 +3,14 @@
 mod support;
 
 mod budget;
+mod cascade_drop;
+mod cascade_events;
+mod cascade_model;
+mod cascade_readiness;
+mod cascade_spend;
+mod cascade_support;
+mod cascade_tiers;
+mod cascade_validation;
 mod cancel;
 mod contract;
 mod drops;
