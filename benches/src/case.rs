@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
-use hedgerow::{HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Won, hedge};
+use hedgerow::{Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Tier, Won, hedge};
 use tower::hedge::Hedge;
 use tower::{Layer, Service};
 
@@ -43,6 +43,8 @@ pub(crate) enum Subject {
     Keyed,
     /// The free function `hedge` with a fixed delay.
     Plain,
+    /// A `Cascade` of two tiers, the second one with a delay.
+    Cascade,
     /// `LatencyLayer`.
     Latency,
     /// `ReplayBodyLayer`, with the HTTP request that it needs.
@@ -101,7 +103,7 @@ impl tower::hedge::Policy<Request> for Always {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -110,6 +112,7 @@ impl Subject {
         Self::Observing,
         Self::Keyed,
         Self::Plain,
+        Self::Cascade,
         Self::Latency,
         Self::ReplayBody,
         Self::Posting,
@@ -140,6 +143,7 @@ impl Subject {
             Self::Observing => "percentile(95).observe_only()",
             Self::Keyed => "percentile(95).key(f)",
             Self::Plain => "hedge(factory, [100 ms])",
+            Self::Cascade => "Cascade, two tiers",
             Self::Latency => "LatencyLayer",
             Self::ReplayBody => "ReplayBodyLayer, and an HTTP request",
             Self::Posting => "floor: an HTTP request",
@@ -161,6 +165,7 @@ impl Subject {
             Self::Observing => "observing",
             Self::Keyed => "keyed",
             Self::Plain => "plain",
+            Self::Cascade => "cascade",
             Self::Latency => "latency",
             Self::ReplayBody => "replay-body",
             Self::Posting => "posting",
@@ -218,6 +223,14 @@ impl Case {
                 let mut echo = echo.clone();
                 hedge(move |_| echo.call(request), [DELAY]).map_ok(Won::into_value)
             })),
+            Subject::Cascade => visitor.visit(
+                Cascade::builder()
+                    .tier(Tier::new("first", echo.clone()))
+                    .tier(Tier::new("second", echo).after(DELAY))
+                    .clone_requests()
+                    .build()
+                    .expect("two names, and delays that ascend"),
+            ),
             Subject::Latency => visitor.visit(LatencyLayer::new(Latency::new()).layer(echo)),
             Subject::ReplayBody => visitor.visit(Posting::new(
                 ReplayBodyLayer::new().layer(Posted::new(echo)),

@@ -346,7 +346,7 @@ mod tests {
                 "linkerd",
                 "there is no policy `linkerd`: write none, off, fixed(100ms)",
             ),
-            ("adaptive(10ms)", "at least two"),
+            ("adaptive(10ms)", "write 2 to 64"),
             ("backoff(1)", "takes no argument: write backoff"),
             ("tower", "takes one percentile: write tower(95)"),
             ("fixed(100ms", "brackets that do not match"),

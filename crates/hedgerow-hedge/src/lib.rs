@@ -8,6 +8,8 @@
 //!
 //! Without tower, [`race`](fn@race), [`race_candidates`] and [`hedge`](fn@hedge) do the same for
 //! plain futures: see [`plain`].
+//!
+//! [`Cascade`] is a service made of several different ones, from the cheapest to the last resort.
 
 mod layer;
 mod build;
@@ -23,6 +25,7 @@ mod extra;
 mod ending;
 mod drain;
 pub mod plain;
+mod cascade;
 mod losers;
 mod books;
 mod observe;
@@ -37,6 +40,11 @@ mod http;
 #[cfg(feature = "http")]
 mod grpc;
 
+pub use crate::cascade::{
+    Cascade, CascadeBuildError, CascadeBuilder, CascadeEvent, CascadeFuture, CascadeHandle,
+    CascadeInfo, CascadeMistake, CascadeStats, Informed, InformedCascade, InformedFuture,
+    SkipReason, SpendCap, Tier, TierInfo, TierStats,
+};
 pub use crate::drain::{Drain, DrainLayer, DrainStats, Drained};
 pub use crate::error::BuildError;
 pub use crate::event::HedgeEvent;

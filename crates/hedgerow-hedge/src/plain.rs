@@ -19,6 +19,7 @@ mod ending;
 mod error;
 mod pool;
 
+pub(crate) use self::error::Story;
 pub use self::error::{ArgumentError, BoxedRaceError, Loss, RaceError, RaceErrorKind};
 pub use self::lineup::{Candidate, Copies, Each, Given, IntoCandidate, Lineup};
 pub use self::pool::{

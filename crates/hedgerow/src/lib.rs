@@ -21,14 +21,14 @@
 //!
 //! An `http::Request` says by its method whether it may be sent twice, so with the feature `http`
 //! nothing has to be allowed: `HedgeLayer::percentile(95).http()`. Without tower, [`race`](fn@race) and
-//! [`hedge`](fn@hedge) take plain futures. See [`guide`] for the rest.
+//! [`hedge`](fn@hedge) take plain futures; [`Cascade`] asks several different services. See [`guide`] for the rest.
 //!
 //! # Features
 //!
 //! | feature | default | what |
 //! | --- | --- | --- |
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
-//! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures |
+//! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
 //! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` and `grpc`, `ReplayBodyLayer`, `IdempotentPathsLayer` |
 //! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a tonic channel behind any layer |
@@ -66,6 +66,11 @@ pub use hedgerow_hedge::{
     AttemptInfo, BuildError, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent, HedgeHandle,
     HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers, Outcome, Prediction,
     RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
+};
+#[cfg(feature = "hedge")]
+pub use hedgerow_hedge::{
+    Cascade, CascadeBuildError, CascadeBuilder, CascadeEvent, CascadeHandle, CascadeInfo,
+    CascadeMistake, CascadeStats, Informed, SkipReason, SpendCap, Tier, TierInfo, TierStats,
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
 pub use hedgerow_hedge::{GrpcJudge, Http, HttpJudge};

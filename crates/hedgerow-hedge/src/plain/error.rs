@@ -154,17 +154,17 @@ pub struct RaceError<T, E> {
 }
 
 #[derive(Clone)]
-pub(super) struct Story<T, E> {
-    pub(super) kind: RaceErrorKind,
-    pub(super) elapsed: Duration,
-    pub(super) attempts: Attempts,
+pub(crate) struct Story<T, E> {
+    pub(crate) kind: RaceErrorKind,
+    pub(crate) elapsed: Duration,
+    pub(crate) attempts: Attempts,
     /// In the order of their indices.
-    pub(super) losses: Vec<Loss<T, E>>,
-    pub(super) not_started: usize,
+    pub(crate) losses: Vec<Loss<T, E>>,
+    pub(crate) not_started: usize,
 }
 
 impl<T, E> RaceError<T, E> {
-    pub(super) fn new(mut story: Story<T, E>) -> Self {
+    pub(crate) fn new(mut story: Story<T, E>) -> Self {
         story.losses.sort_by_key(Loss::index);
         Self {
             story: Box::new(story),
