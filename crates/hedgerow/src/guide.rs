@@ -1,6 +1,7 @@
 //! The guide: one page a subject.
 //!
 //! * [`hedging`]: what it is, what it costs, when to use which strategy, and when not.
+//! * [`choosing`]: which policy when, with numbers from the lab.
 //! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`plain_futures`]: race and hedge without tower.
@@ -11,6 +12,10 @@
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/hedging.md")]
 pub mod hedging {}
+
+#[cfg(feature = "hedge")]
+#[doc = include_str!("guide/choosing.md")]
+pub mod choosing {}
 
 #[cfg(all(feature = "hedge", feature = "reqwest", feature = "tonic"))]
 #[doc = include_str!("guide/http.md")]
