@@ -1,7 +1,6 @@
 //! The constructors: one per strategy, each with its `try_` twin.
 
 use std::hash::Hash;
-use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ impl HedgeLayer<Percentile> {
     #[must_use]
     #[track_caller]
     pub fn percentile(p: impl Into<f64>) -> Self {
-        or_panic(Self::try_percentile(p), Location::caller())
+        or_panic(Self::try_percentile(p))
     }
 
     /// Like [`percentile`](Self::percentile), but returns the reason of a refusal.
@@ -72,7 +71,7 @@ impl<R, J, Rec> HedgeLayer<Percentile, R, J, Rec> {
     #[must_use]
     #[track_caller]
     pub fn clamp(self, min: Duration, max: Duration) -> Self {
-        or_panic(self.try_clamp(min, max), Location::caller())
+        or_panic(self.try_clamp(min, max))
     }
 
     /// Like [`clamp`](Self::clamp), but returns the reason of a refusal.
@@ -174,7 +173,7 @@ impl HedgeLayer<Schedule> {
     #[must_use]
     #[track_caller]
     pub fn schedule(delays: impl IntoIterator<Item = Duration>) -> Self {
-        or_panic(Self::try_schedule(delays), Location::caller())
+        or_panic(Self::try_schedule(delays))
     }
 
     /// Like [`schedule`](Self::schedule), but returns the reason of a refusal.
@@ -202,7 +201,7 @@ impl HedgeLayer<Parallel> {
     #[must_use]
     #[track_caller]
     pub fn parallel(n: usize) -> Self {
-        or_panic(Self::try_parallel(n), Location::caller())
+        or_panic(Self::try_parallel(n))
     }
 
     /// Like [`parallel`](Self::parallel), but returns the reason of a refusal.
@@ -242,7 +241,7 @@ impl HedgeLayer<Adaptive> {
     #[must_use]
     #[track_caller]
     pub fn adaptive(delays: impl IntoIterator<Item = Duration>) -> Self {
-        or_panic(Self::try_adaptive(delays), Location::caller())
+        or_panic(Self::try_adaptive(delays))
     }
 
     /// Like [`adaptive`](Self::adaptive), but returns the reason of a refusal.
@@ -273,7 +272,7 @@ impl<R, J, Rec> HedgeLayer<Adaptive, R, J, Rec> {
     #[must_use]
     #[track_caller]
     pub fn forgetting(self, rate: f64) -> Self {
-        or_panic(self.try_forgetting(rate), Location::caller())
+        or_panic(self.try_forgetting(rate))
     }
 
     /// Like [`forgetting`](Self::forgetting), but returns the reason of a refusal.
@@ -351,7 +350,7 @@ impl HedgeLayer<Backoff> {
     #[must_use]
     #[track_caller]
     pub fn backoff(config: BackoffConfig) -> Self {
-        or_panic(Self::try_backoff(config), Location::caller())
+        or_panic(Self::try_backoff(config))
     }
 
     /// Like [`backoff`](Self::backoff), but returns the reason of a refusal.

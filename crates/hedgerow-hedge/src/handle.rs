@@ -179,7 +179,8 @@ impl HedgeHandle {
         let since = self.settings.since.lock();
         let imagined = self.settings.books.imagined()?;
         let latency = imagined.latency().since(&since.imagined.1);
-        Some(imagined.tally().prediction(&since.imagined.0, latency))
+        let told = imagined.tally().prediction(&since.imagined.0, latency);
+        (told.calls > 0).then_some(told)
     }
 
     /// Whether extra attempts are only predicted, not sent.

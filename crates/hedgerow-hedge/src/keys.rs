@@ -1,7 +1,6 @@
 //! A layer whose state is kept by key.
 
 use std::hash::Hash;
-use std::panic::Location;
 use std::sync::Arc;
 
 use crate::error::BuildError;
@@ -77,7 +76,7 @@ impl<P: Clone, F, K: Hash + Eq, R, J, Rec> HedgeLayer<Keyed<P, F, K>, R, J, Rec>
     #[must_use]
     #[track_caller]
     pub fn max_keys(self, n: usize) -> Self {
-        or_panic(self.try_max_keys(n), Location::caller())
+        or_panic(self.try_max_keys(n))
     }
 
     /// Like [`max_keys`](Self::max_keys), but returns the reason of a refusal.

@@ -1,7 +1,6 @@
 //! The layer and its settings.
 
 use std::fmt;
-use std::panic::Location;
 use std::sync::Arc;
 
 use hedgerow_core::{Budget, OkWins};
@@ -163,7 +162,7 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     #[must_use]
     #[track_caller]
     pub fn max_hedges(self, n: usize) -> Self {
-        or_panic(self.try_max_hedges(n), Location::caller())
+        or_panic(self.try_max_hedges(n))
     }
 
     /// Like [`max_hedges`](Self::max_hedges), but returns the reason of a refusal.
@@ -219,7 +218,7 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     #[must_use]
     #[track_caller]
     pub fn window(self, half: u64) -> Self {
-        or_panic(self.try_window(half), Location::caller())
+        or_panic(self.try_window(half))
     }
 
     /// Like [`window`](Self::window), but returns the reason of a refusal.
@@ -372,10 +371,10 @@ impl<P, J, Rec> HedgeLayer<P, ByReplay, J, Rec> {
 
 /// Panics with the reason of a refusal, at the caller's place.
 #[track_caller]
-pub(crate) fn or_panic<T>(built: Result<T, BuildError>, at: &Location<'_>) -> T {
+pub(crate) fn or_panic<T>(built: Result<T, BuildError>) -> T {
     match built {
         Ok(layer) => layer,
-        Err(error) => panic!("{error} (at {at})"),
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -159,8 +159,8 @@ impl Imagined {
 impl ImaginedTally {
     /// What came since `earlier`, with the latencies of the same time.
     pub(crate) fn prediction(&self, earlier: &Self, latency: Snapshot) -> Prediction {
-        let calls = self.calls - earlier.calls;
-        let fired = self.fired - earlier.fired;
+        let calls = self.calls.saturating_sub(earlier.calls);
+        let fired = self.fired.saturating_sub(earlier.fired);
         Prediction {
             calls,
             hedged: self.hedged - earlier.hedged,

@@ -68,11 +68,13 @@ impl<P: Stateful, R, J, Rec> HedgeLayer<P, R, J, Rec> {
 
     /// Takes up what [`save`](Self::save) gave before a restart: the same quantiles, at once.
     ///
-    /// For a layer that was just made, with the same settings. Its counts begin anew.
+    /// For a layer that was just made. Its counts begin anew. The histogram belongs to no policy: one
+    /// that was saved by `percentile(95)` serves `percentile(99)` as well.
     ///
     /// # Errors
     ///
-    /// [`RestoreError`] if the state is of another version or another policy.
+    /// [`RestoreError`] if the state is of another version, or holds what a policy knew beyond the
+    /// histogram (keys, a learnt delay) and this one cannot take it up.
     pub fn restore(&self, state: &HedgeState) -> Result<(), RestoreError> {
         if state.version != VERSION {
             return Err(RestoreError::Version(state.version));

@@ -23,6 +23,9 @@
 //! nothing has to be allowed: `HedgeLayer::percentile(95).http()`. Without tower, [`race`](fn@race) and
 //! [`hedge`](fn@hedge) take plain futures; [`Cascade`] asks several different services. See [`guide`] for the rest.
 //!
+//! What is re-exported here shows examples of its own crate: read `hedgerow_hedge::HedgeLayer` as
+//! `hedgerow::HedgeLayer`, and so on.
+//!
 //! # Features
 //!
 //! | feature | default | what |
@@ -30,8 +33,8 @@
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
 //! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` and `grpc`, `ReplayBodyLayer`, `IdempotentPathsLayer` |
-//! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` |
-//! | `tonic` | no | `http`, and `GrpcLayer`: a tonic channel behind any layer |
+//! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
+//! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
 //! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
 //! | `serde` | no | what was learnt, saved and restored |
 //! | `hlog` | no | snapshots as HdrHistogram's interval log |
@@ -78,16 +81,17 @@ pub use hedgerow_hedge::{GrpcJudge, Http, HttpJudge};
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
 
-/// The whole crate of the hedge layer, for the types that one rarely names: its
-/// [`Parts`](hedgerow_hedge::Parts), how requests are copied, the response future.
-///
-/// The function [`hedge`](fn@hedge) has the same name in another namespace: `hedge(..)` is the
-/// function, `hedge::` the crate.
-#[cfg(feature = "hedge")]
-pub use hedgerow_hedge as hedge;
-/// The whole crate of what HTTP and gRPC need, for the types that one rarely names.
-#[cfg(feature = "http")]
-pub use hedgerow_http as http;
-/// The whole crate of the latency histogram.
-#[cfg(feature = "latency")]
-pub use hedgerow_latency as latency;
+#[cfg(feature = "hlog")]
+#[doc(inline)]
+pub use hedgerow_latency::hlog;
+
+/// The crates beneath, for the types that one rarely names: how requests are copied, response
+/// futures, a layer's parts.
+pub mod crates {
+    #[cfg(feature = "hedge")]
+    pub use hedgerow_hedge as hedge;
+    #[cfg(feature = "http")]
+    pub use hedgerow_http as http;
+    #[cfg(feature = "latency")]
+    pub use hedgerow_latency as latency;
+}

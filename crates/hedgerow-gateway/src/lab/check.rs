@@ -122,7 +122,7 @@ fn budgets() -> Result<Vec<Verdict>, LabError> {
         };
         Verdict {
             what: format!(
-                "{} within {percent} %: surplus of the worst window, calls",
+                "{} within {percent} %: extras beyond the share, worst window, calls",
                 title(row)
             ),
             measured: row.trials[0].largest_surplus(percent / 100.0),

@@ -8,6 +8,12 @@ use serde::Serialize;
 use super::measure::Row;
 use crate::cli::Allowance;
 
+/// What stands below the tables.
+const LEGEND: &str = "
+extra: attempts beyond one a call, as they reached the backend; worst 1k: in the worst 1,000 calls
+in a row. limit: the best that anybody could do with that extra load who knows the law; gap: how far
+above it this policy is. Compare policies that spend the same.
+";
 /// With less extra load than this there is no limit worth the name.
 const LEAST_EXTRA: f64 = 0.0005;
 
@@ -187,5 +193,6 @@ pub(crate) fn table(figures: &[Figures], workloads: &[Workload]) -> String {
             );
         }
     }
+    text.push_str(LEGEND);
     text
 }

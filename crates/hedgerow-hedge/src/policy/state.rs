@@ -23,7 +23,10 @@ pub trait Stateful {
     /// If `state` is not what `save` gives; nothing is then changed.
     fn restore(&self, state: &str) -> Result<(), BoxError> {
         let _ = state;
-        Err("this policy has no state of its own to restore".into())
+        Err(
+            "this policy has no state of its own, and what was saved has: keys, or a learnt delay"
+                .into(),
+        )
     }
 }
 
