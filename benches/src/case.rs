@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::TryFutureExt as _;
+use hedgerow::policy::BackoffConfig;
 use hedgerow::{HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Won, hedge};
 use tower::hedge::Hedge;
 use tower::{Layer, Service};
@@ -32,6 +33,10 @@ pub(crate) enum Subject {
     Percentile,
     /// `HedgeLayer::fixed(100 ms)`.
     Fixed,
+    /// `HedgeLayer::adaptive` of delays that are never waited for.
+    Adaptive,
+    /// `HedgeLayer::backoff`, its delay no shorter than 100 ms.
+    Backoff,
     /// `HedgeLayer::percentile(95)` that only observes.
     Observing,
     /// `HedgeLayer::percentile(95)` with a histogram for each of 64 keys.
@@ -96,10 +101,12 @@ impl tower::hedge::Policy<Request> for Always {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
+        Self::Adaptive,
+        Self::Backoff,
         Self::Observing,
         Self::Keyed,
         Self::Plain,
@@ -112,9 +119,11 @@ impl Subject {
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 5] = [
+    pub(crate) const OURS: [Self; 7] = [
         Self::Percentile,
         Self::Fixed,
+        Self::Adaptive,
+        Self::Backoff,
         Self::Observing,
         Self::Keyed,
         Self::Latency,
@@ -126,6 +135,8 @@ impl Subject {
             Self::Bare => "the bare service",
             Self::Percentile => "HedgeLayer::percentile(95)",
             Self::Fixed => "HedgeLayer::fixed(100 ms)",
+            Self::Adaptive => "HedgeLayer::adaptive(delays)",
+            Self::Backoff => "HedgeLayer::backoff(from 100 ms)",
             Self::Observing => "percentile(95).observe_only()",
             Self::Keyed => "percentile(95).key(f)",
             Self::Plain => "hedge(factory, [100 ms])",
@@ -145,6 +156,8 @@ impl Subject {
             Self::Bare => "bare",
             Self::Percentile => "percentile",
             Self::Fixed => "fixed",
+            Self::Adaptive => "adaptive",
+            Self::Backoff => "backoff",
             Self::Observing => "observing",
             Self::Keyed => "keyed",
             Self::Plain => "plain",
@@ -185,6 +198,14 @@ impl Case {
                 visitor.visit(HedgeLayer::percentile(95).clamp(DELAY, LONGEST).layer(echo))
             }
             Subject::Fixed => visitor.visit(HedgeLayer::fixed(DELAY).layer(echo)),
+            Subject::Adaptive => {
+                let delays = [1, 2, 5, 10].map(|times| DELAY * times);
+                visitor.visit(HedgeLayer::adaptive(delays).layer(echo))
+            }
+            Subject::Backoff => {
+                let config = BackoffConfig::default().base(DELAY).min(DELAY);
+                visitor.visit(HedgeLayer::backoff(config).layer(echo))
+            }
             Subject::Observing => {
                 let layer = HedgeLayer::percentile(95).clamp(DELAY, LONGEST);
                 visitor.visit(layer.observe_only().layer(echo))

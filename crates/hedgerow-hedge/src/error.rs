@@ -47,6 +47,50 @@ pub enum BuildError {
         /// The smaller one that follows it.
         after: Duration,
     },
+    /// Too few or too many delays to choose from.
+    #[error(
+        "{0} delays to choose from are out of range: write 2 to {MAX_HEDGES}, like 50, 100 and 200 ms"
+    )]
+    Arms(usize),
+    /// Delays to choose from that do not ascend.
+    #[error(
+        "the delays to choose from go from {before:?} to {after:?}: write each once, in ascending order"
+    )]
+    UnorderedArms {
+        /// The delay before.
+        before: Duration,
+        /// The one that follows it and is not larger.
+        after: Duration,
+    },
+    /// A delay to choose from that nobody would wait for.
+    #[error("a delay of {0:?} to choose from is out of range: write at most {n:?}", n = crate::policy::LONGEST_ARM)]
+    LongArm(Duration),
+    /// A rate of forgetting outside of 0 < rate < 1.
+    #[error(
+        "a rate of forgetting of {0} is out of range: write a share above 0 and below 1, like 0.1"
+    )]
+    Forgetting(f64),
+    /// A backoff that does not begin within its limits, or whose limits make no sense.
+    #[error(
+        "a backoff from {min:?} to {max:?} that begins at {base:?} is out of range: write \
+         1 ms ≤ min ≤ base ≤ max ≤ 1 h"
+    )]
+    Backoff {
+        /// Where it begins.
+        base: Duration,
+        /// The shortest delay.
+        min: Duration,
+        /// The longest delay.
+        max: Duration,
+    },
+    /// Limits of a delay that are the wrong way round.
+    #[error("delays from {min:?} to {max:?} are none: write the smaller one first")]
+    Between {
+        /// The lower end.
+        min: Duration,
+        /// The upper end.
+        max: Duration,
+    },
     /// A drain that lets nothing finish.
     #[error(
         "a drain of {at_most} losers for {patience:?} lets nothing finish: write at least 1 loser \

@@ -2,6 +2,10 @@
 
 mod fixed;
 mod percentile;
+mod scaled;
+mod workload;
+mod adaptive;
+mod backoff;
 mod swap;
 mod keyed;
 mod state;
@@ -14,12 +18,17 @@ use hedgerow_latency::Latency;
 
 use crate::info::Outcome;
 
+pub use self::adaptive::Adaptive;
+pub(crate) use self::adaptive::LONGEST_ARM;
+pub use self::backoff::{Backoff, BackoffConfig};
 pub use self::fixed::{Fixed, Off, Parallel, Schedule};
 pub(crate) use self::keyed::{DEFAULT_KEYS, MAX_KEYS};
 pub use self::keyed::{KeyState, Keyed, Keys};
 pub use self::percentile::Percentile;
+pub use self::scaled::Scaled;
 pub use self::state::Stateful;
 pub use self::swap::Swap;
+pub use self::workload::{Complexity, Factors, Priority, TimeOfDay, Workload};
 
 /// Decides when an extra attempt is sent.
 ///
@@ -107,12 +116,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub(crate) const fn new(
-        now: Instant,
-        attempt: Attempt,
-        elapsed: Duration,
-        outcome: Outcome,
-    ) -> Self {
+    /// An attempt that ended at `now`: for tests of a policy of one's own.
+    #[must_use]
+    pub const fn new(now: Instant, attempt: Attempt, elapsed: Duration, outcome: Outcome) -> Self {
         Self {
             now,
             attempt,

@@ -86,13 +86,21 @@ impl Percentile {
         1.5 * (1.0 - self.q) * 100.0
     }
 
-    fn learnt(&self, latency: &dyn LatencyView) -> Duration {
+    /// The quantile, once enough samples are there.
+    pub(super) fn learnt_from(&self, latency: &dyn LatencyView) -> Option<Duration> {
         if latency.count() < self.needed {
-            return self.initial;
+            return None;
         }
-        latency
-            .quantile(self.q)
-            .map_or(self.initial, |found| found.clamp(self.min, self.max))
+        latency.quantile(self.q)
+    }
+
+    /// What was learnt, within the clamp; the initial delay before.
+    pub(super) fn within(&self, learnt: Option<Duration>) -> Duration {
+        learnt.map_or(self.initial, |found| found.clamp(self.min, self.max))
+    }
+
+    fn learnt(&self, latency: &dyn LatencyView) -> Duration {
+        self.within(self.learnt_from(latency))
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod support;
 
+mod adaptive;
+mod backoff;
 mod budget;
 mod cancel;
+mod classes;
 mod contract;
 mod drops;
 mod events;
@@ -29,3 +32,4 @@ mod statistics;
 mod stats;
 mod telemetry;
 mod validation;
+mod workload;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hedgerow_core::{Attempt, LatencyView};
-use hedgerow_hedge::policy::{Fixed, Off, Parallel, Swap};
-use hedgerow_hedge::{Delay, HedgeLayer, HedgePolicy, Outcome, Sample};
+use hedgerow_hedge::policy::{Adaptive, Backoff, Fixed, Off, Parallel, Percentile, Swap, Workload};
+use hedgerow_hedge::{Delay, HedgeEvent, HedgeLayer, HedgePolicy, Outcome, Sample};
 use parking_lot::Mutex;
 use tower::Layer;
 
@@ -123,4 +123,51 @@ async fn a_delay_beyond_all_time_never_hedges() {
     let layer = HedgeLayer::fixed(std::time::Duration::MAX).clone_requests();
     assert_eq!(call(layer.layer(backend.clone())).await.0, Ok("primary"));
     assert_eq!(backend.sent(), 1);
+}
+
+/// B7, B3, B5: any of them, while calls are under way.
+#[tokio::test(start_paused = true)]
+async fn learning_policies_can_be_swapped_while_calls_run() {
+    let swap = Swap::new(Arc::new(Off) as Arc<dyn HedgePolicy<u64>>);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let layer =
+        HedgeLayer::new(swap.clone())
+            .clone_requests()
+            .on_event(move |event: &HedgeEvent| {
+                if let HedgeEvent::Won(info) = event {
+                    log.lock().push((info.strategy, info.hedged));
+                }
+            });
+    let service = layer.layer(Backend::taking(&[6_000, 1]));
+    let adaptive = Arc::new(Adaptive::default());
+    let backoff = Arc::new(Backoff::default());
+    let policies: [Arc<dyn HedgePolicy<u64>>; 4] = [
+        Arc::new(Percentile::try_new(95.0).expect("in range")),
+        adaptive,
+        backoff.clone(),
+        Arc::new(Workload::new(|n: &u64| ms(40 + n))),
+    ];
+    // One call is under way at every swap: it began with the one before and ends with the next.
+    let mut under_way = Box::pin(call(service.clone()));
+    assert!(futures::poll!(&mut under_way).is_pending());
+    for policy in policies {
+        tokio::time::sleep(ms(1)).await;
+        let name = policy.name();
+        swap.store(policy);
+        let mut next = Box::pin(call(service.clone()));
+        assert!(futures::poll!(&mut next).is_pending());
+        let before = std::mem::replace(&mut under_way, next);
+        assert!(before.await.0.is_ok());
+        for _ in 0..10 {
+            assert_eq!(call(service.clone()).await.0, Ok("hedge"), "{name}");
+        }
+        let told = seen.lock().split_off(0);
+        let by_name = told.iter().filter(|told| **told == (name, true)).count();
+        assert!(by_name >= 10, "{name}: {told:?}");
+    }
+    under_way.await.0.expect("an answer");
+    // Eleven or twelve calls were its own, each won by a hedge.
+    let delay = backoff.current();
+    assert!(delay < ms(32) && delay > ms(25), "{delay:?}");
 }

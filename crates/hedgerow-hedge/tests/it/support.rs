@@ -47,6 +47,11 @@ pub(crate) fn answers(
     )
 }
 
+/// Where made-up instants begin.
+pub(crate) fn any_moment() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
 impl Backend {
     pub(crate) fn new(
         script: impl Fn(Attempt) -> (Duration, Result<&'static str, &'static str>)

@@ -1,5 +1,6 @@
 //! B8: every bad value is refused when built, with what to change.
 
+use hedgerow_hedge::policy::{BackoffConfig, Factors};
 use hedgerow_hedge::{BuildError, HedgeLayer};
 
 use crate::support::ms;
@@ -96,4 +97,68 @@ fn an_empty_clamp_and_an_empty_window_are_refused() {
     let error = HedgeLayer::percentile(95).try_window(0).unwrap_err();
     says(&error, "a latency window of 0 samples is out of range");
     says(&error, "from 1 to 2147483648");
+}
+
+#[test]
+fn delays_to_choose_from_are_two_to_64_ascending_and_within_an_hour() {
+    let refused = |delays: &[u64]| {
+        let delays = delays.iter().copied().map(ms);
+        HedgeLayer::try_adaptive(delays).unwrap_err()
+    };
+    says(&refused(&[]), "0 delays to choose from");
+    says(&refused(&[50]), "write 2 to 64");
+    let many: Vec<u64> = (0..65).collect();
+    says(&refused(&many), "write 2 to 64");
+    says(&refused(&[50, 20]), "go from 50ms to 20ms");
+    says(&refused(&[50, 50]), "write each once");
+    says(&refused(&[50, 3_600_001]), "write at most 3600s");
+    assert!(HedgeLayer::try_adaptive([ms(0), ms(3_600_000)]).is_ok());
+}
+
+#[test]
+fn a_rate_of_forgetting_is_a_share() {
+    for rate in [0.0, 1.0, -0.1, 10.0, f64::NAN] {
+        let error = HedgeLayer::adaptive([ms(1), ms(2)])
+            .try_forgetting(rate)
+            .unwrap_err();
+        says(&error, "above 0 and below 1");
+    }
+}
+
+#[test]
+fn a_backoff_begins_within_its_limits() {
+    let config = BackoffConfig::default();
+    for bad in [
+        config.base(ms(9)),
+        config.base(ms(5_001)),
+        config.min(ms(200)),
+        config.max(ms(99)),
+        config.min(ms(0)),
+        config.max(ms(3_600_001)),
+    ] {
+        says(
+            &HedgeLayer::try_backoff(bad).unwrap_err(),
+            "1 ms ≤ min ≤ base ≤ max ≤ 1 h",
+        );
+    }
+    assert!(HedgeLayer::try_backoff(config.min(ms(100)).max(ms(100))).is_ok());
+}
+
+#[test]
+#[should_panic(expected = "begins at 9ms")]
+fn a_bad_backoff_panics_with_the_reason() {
+    let _ = HedgeLayer::backoff(BackoffConfig::default().base(ms(9)));
+}
+
+#[test]
+#[should_panic(expected = "write 2 to 64")]
+fn a_single_delay_to_choose_from_panics_with_the_reason() {
+    let _ = HedgeLayer::adaptive([ms(9)]);
+}
+
+#[test]
+fn factors_without_room_are_refused() {
+    let error = Factors::default().try_between(ms(20), ms(10)).unwrap_err();
+    says(&error, "write the smaller one first");
+    assert!(HedgeLayer::try_workload(|_: &u64| ms(1)).is_ok());
 }
