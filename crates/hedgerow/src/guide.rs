@@ -4,6 +4,7 @@
 //! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`plain_futures`]: race and hedge without tower.
+//! * [`configuration`]: a stack as a file, with every key.
 //! * [`writing_a_policy`]: decide for yourself when to hedge.
 //! * [`testing_a_layer`]: the contract kit on a layer of your own.
 
@@ -22,6 +23,10 @@ pub mod observing {}
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]
 pub mod plain_futures {}
+
+#[cfg(feature = "config")]
+#[doc = include_str!("guide/configuration.md")]
+pub mod configuration {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/writing_a_policy.md")]
