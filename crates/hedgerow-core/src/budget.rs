@@ -224,6 +224,19 @@ impl Budget {
         self.bucket.tokens.load(Ordering::Relaxed) / TOKEN
     }
 
+    /// The extras allowed per 100 calls in the long run, `None` if it is unlimited.
+    #[must_use]
+    pub fn per_100_calls(&self) -> Option<f64> {
+        let percent = self.bucket.per_call as f64 * 100.0 / TOKEN as f64;
+        (!self.is_unlimited()).then_some(percent)
+    }
+
+    /// The extras allowed at once, `None` if it is unlimited.
+    #[must_use]
+    pub fn burst(&self) -> Option<u64> {
+        (!self.is_unlimited()).then_some(self.bucket.capacity / TOKEN)
+    }
+
     /// How many extras of this kind were granted (and not given back) since the start.
     #[must_use]
     pub fn granted(&self, kind: Kind) -> u64 {
@@ -318,10 +331,7 @@ impl fmt::Debug for Budget {
             return f.write_str("Budget::unlimited()");
         }
         f.debug_struct("Budget")
-            .field(
-                "percent",
-                &(self.bucket.per_call as f64 * 100.0 / TOKEN as f64),
-            )
+            .field("percent", &self.per_100_calls().unwrap_or_default())
             .field("depth", &(self.bucket.capacity / TOKEN))
             .field("available", &self.available())
             .finish()

@@ -214,6 +214,12 @@ impl HedgeHandle {
         self.settings.budget.granted(Kind::Hedge)
     }
 
+    /// How many extra attempts a call that begins now may send.
+    #[must_use]
+    pub fn max_hedges(&self) -> usize {
+        self.settings.books.max_hedges() as usize
+    }
+
     /// Changes how many extra attempts a call may send, for calls that begin from now on.
     ///
     /// 0 switches hedging off; at most 64.

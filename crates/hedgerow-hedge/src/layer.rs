@@ -290,6 +290,30 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
         self.accept(ShowLosses { judge, show })
     }
 
+    /// Puts the policy into another one, and keeps every setting: an enum of policies, a [`Swap`], a
+    /// policy that watches another.
+    ///
+    /// What the layer's constructor derived from the policy stays: budget, window, the number of
+    /// extra attempts.
+    ///
+    /// [`Swap`]: crate::policy::Swap
+    #[must_use]
+    pub fn map_policy<Q>(self, change: impl FnOnce(P) -> Q) -> HedgeLayer<Q, R, J, Rec>
+    where
+        P: Clone,
+    {
+        let parts = self.parts;
+        HedgeLayer {
+            parts: Parts {
+                policy: Arc::new(change(P::clone(&parts.policy))),
+                exchange: parts.exchange,
+                judge: parts.judge,
+                recorder: parts.recorder,
+                settings: parts.settings,
+            },
+        }
+    }
+
     pub(crate) fn exchange<X>(self, change: impl FnOnce(&R) -> X) -> HedgeLayer<P, X, J, Rec> {
         let parts = self.parts;
         HedgeLayer {

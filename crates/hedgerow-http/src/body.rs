@@ -93,6 +93,19 @@ impl<B: Body> ReplayableBody<B> {
         }
     }
 
+    /// `body` as it is: it passes through, unless there is nothing in it at all.
+    ///
+    /// For what speaks of [`ReplayableBody`] and has no [`ReplayBodyLayer`](crate::ReplayBodyLayer)
+    /// outside of it.
+    #[must_use]
+    pub fn passing_through(body: B) -> Self {
+        if body.is_end_stream() {
+            let state = State::Shared(Cursor::new(None));
+            return Self { state };
+        }
+        Self::untouched(body)
+    }
+
     /// `body` as it is.
     pub(crate) fn untouched(body: B) -> Self {
         Self::passing(Vec::new(), 0, None, body)

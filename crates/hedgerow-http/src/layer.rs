@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use http::Request;
+use http_body::Body;
 use tower_layer::Layer;
 
+use crate::body::ReplayableBody;
 use crate::error::HttpBuildError;
-use crate::service::ReplayBodies;
+use crate::service::{ReplayBodies, apply};
 use crate::stats::{Counts, ReplayBodyStats};
 
 /// Bodies up to this many bytes are shared by default.
@@ -121,6 +124,20 @@ impl ReplayBodyLayer {
         }
         self.cap = cap;
         Ok(self)
+    }
+
+    /// Bodies of up to so many bytes are shared.
+    #[must_use]
+    pub const fn cap(&self) -> u64 {
+        self.cap
+    }
+
+    /// Does to one request what the layer's service does, without a service.
+    pub fn apply<B>(&self, request: Request<B>) -> Request<ReplayableBody<B>>
+    where
+        B: Body + Unpin,
+    {
+        apply(request, self.cap, &self.counts)
     }
 
     /// How many bodies were shared, and why others were not.

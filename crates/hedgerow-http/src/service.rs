@@ -48,14 +48,22 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> S::Future {
-        let twice = may_be_sent_twice(&request);
-        let (head, body) = request.into_parts();
-        let (body, fate) = if twice {
-            ReplayableBody::take_ready(body, self.cap)
-        } else {
-            (ReplayableBody::untouched(body), Fate::NotReplayable)
-        };
-        self.counts.add(fate);
-        self.inner.call(Request::from_parts(head, body))
+        self.inner.call(apply(request, self.cap, &self.counts))
     }
+}
+
+/// Takes what is there of the body of a request that may be sent twice.
+pub(crate) fn apply<B>(request: Request<B>, cap: u64, counts: &Counts) -> Request<ReplayableBody<B>>
+where
+    B: Body + Unpin,
+{
+    let twice = may_be_sent_twice(&request);
+    let (head, body) = request.into_parts();
+    let (body, fate) = if twice {
+        ReplayableBody::take_ready(body, cap)
+    } else {
+        (ReplayableBody::untouched(body), Fate::NotReplayable)
+    };
+    counts.add(fate);
+    Request::from_parts(head, body)
 }

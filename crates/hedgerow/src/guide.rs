@@ -6,6 +6,7 @@
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`cascade`]: several services, from the cheapest to the last resort, as one.
+//! * [`configuration`]: a stack as a file, with every key.
 //! * [`writing_a_policy`]: decide for yourself when to hedge.
 //! * [`testing_a_layer`]: the contract kit on a layer of your own.
 
@@ -28,6 +29,10 @@ pub mod observing {}
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]
 pub mod plain_futures {}
+
+#[cfg(feature = "config")]
+#[doc = include_str!("guide/configuration.md")]
+pub mod configuration {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/cascade.md")]

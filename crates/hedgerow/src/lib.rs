@@ -38,8 +38,11 @@
 //! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
 //! | `serde` | no | what was learnt, saved and restored |
 //! | `hlog` | no | snapshots as HdrHistogram's interval log |
+//! | `config` | no | `hedge`, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
+#[cfg(feature = "config")]
+pub mod config;
 pub mod guide;
 
 pub use hedgerow_core::{

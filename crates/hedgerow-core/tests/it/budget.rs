@@ -149,3 +149,14 @@ fn two_threads_draw_no_token_twice() {
     assert!(granted <= 20_000 + 100, "{granted}");
     assert!(granted >= 20_000 - 100, "{granted}");
 }
+
+#[test]
+fn a_budget_tells_what_it_allows() {
+    let budget = Budget::percent(7.5).depth(3);
+    assert_eq!(
+        (budget.per_100_calls(), budget.burst()),
+        (Some(7.5), Some(3))
+    );
+    let unlimited = Budget::unlimited();
+    assert_eq!((unlimited.per_100_calls(), unlimited.burst()), (None, None));
+}

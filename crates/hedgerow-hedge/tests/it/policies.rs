@@ -171,3 +171,15 @@ async fn learning_policies_can_be_swapped_while_calls_run() {
     let delay = backoff.current();
     assert!(delay < ms(32) && delay > ms(25), "{delay:?}");
 }
+
+#[test]
+fn a_policy_put_into_another_keeps_every_setting() {
+    let layer = HedgeLayer::percentile(99)
+        .max_hedges(3)
+        .map_policy(Swap::new);
+    let handle = layer.handle();
+    assert_eq!(handle.max_hedges(), 3);
+    assert_eq!(handle.budget().per_100_calls(), Some(1.5));
+    assert_eq!(handle.latency().window_size(), 2_000);
+    assert!(format!("{layer:?}").contains("policy: Swap(Percentile"));
+}

@@ -267,3 +267,27 @@ fn bodies_are_send_sync_and_unpin_as_far_as_what_they_hold_is() {
     whole::<ReplayableBody<Full<Bytes>>>();
     whole::<ReplayableBody<Script>>();
 }
+
+#[test]
+fn what_has_nothing_in_it_has_copies_without_a_layer_and_anything_else_passes_through() {
+    let mut empty = ReplayableBody::passing_through(Empty::<Bytes>::new());
+    assert!(empty.is_shared() && empty.replay_body().is_some());
+    let mut full = ReplayableBody::passing_through(Full::<Bytes>::from("data"));
+    assert!(!full.is_shared() && full.replay_body().is_none());
+    assert!(full.into_inner().is_ok());
+}
+
+#[test]
+fn a_request_can_be_prepared_without_a_service() {
+    let layer = ReplayBodyLayer::new().cap_bytes(4);
+    assert_eq!(layer.cap(), 4);
+    let put = |body| Request::put("http://h.test/").body(Full::<Bytes>::from(body));
+    assert!(layer.apply(put("data").expect("valid")).body().is_shared());
+    assert!(
+        !layer
+            .apply(put("larger").expect("valid"))
+            .body()
+            .is_shared()
+    );
+    assert_eq!(layer.stats(), stats(|s| (s.shared, s.too_large) = (1, 1)));
+}

@@ -1,0 +1,48 @@
+//! Typed configuration as data: a file, or a struct, into layers.
+//!
+//! [`StackConfig`] is a whole stack, a list of [`LayerConfig`]s from the outside in; each layer's
+//! configuration can also be built alone ([`HedgeConfig::build`]). All of them are plain serde structs:
+//! TOML is the format of files, JSON has the same shape. The guide's page
+//! [`configuration`](crate::guide::configuration) has the format with every key.
+//!
+//! Reading tells **every mistake at once** ([`ConfigErrors`]), each with its line, the path of its key,
+//! what was written and what to write. A key that is not known is one. [`Describe`] gives the JSON
+//! schema and a list of keys from the structs themselves, with the defaults that the layers have.
+
+mod stack;
+mod hedge;
+mod budget;
+mod key;
+mod drain;
+mod latency;
+mod timeout;
+mod bodies;
+mod time;
+mod default;
+mod assemble;
+mod wrap;
+mod order;
+mod explain;
+mod describe;
+mod tree;
+mod check;
+mod error;
+
+pub use self::assemble::Stack;
+pub use self::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
+pub use self::budget::{BudgetConfig, BudgetName, BudgetShare};
+pub use self::describe::{Describe, Description, KeyDescription, VERSION};
+pub use self::drain::DrainConfig;
+pub use self::error::{ConfigErrors, Mistake};
+pub use self::explain::{Explained, Explanation, Setting};
+pub use self::hedge::{
+    ConfiguredPolicy, DEFAULT_PERCENTILE, HedgeConfig, LatencySource, Protocol, Ready, Strategy,
+};
+pub use self::latency::{ConfiguredLatency, LatencyConfig};
+pub use self::order::Warning;
+pub use self::stack::{DEFAULT_TOTAL_TIMEOUT, LayerConfig, NoTimeout, StackConfig, TotalTimeout};
+pub use self::time::{ConfigDuration, ParseDurationError};
+pub use self::timeout::{
+    TimedOut, Timeout, TimeoutConfig, TimeoutFuture, TimeoutLayer, TimeoutsAreCutOff,
+};
+pub use self::wrap::{CloneStack, HttpStack};

@@ -1,0 +1,263 @@
+//! From a configuration to layers: what they share, and every mistake.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hedgerow_hedge::{DrainLayer, HedgeHandle, HedgeLayer};
+use hedgerow_http::{IdempotentPathsLayer, ReplayBodyLayer};
+use hedgerow_latency::Latency;
+
+use super::budget::{BudgetConfig, BudgetName};
+use super::error::{ConfigErrors, Mistakes};
+use super::hedge::{ConfiguredPolicy, HedgeConfig, Protocol, Shared};
+use super::key::RequestKey;
+use super::latency::ConfiguredLatency;
+use super::stack::{LayerConfig, StackConfig, TotalTimeout};
+use super::timeout::{TimeoutConfig, TimeoutLayer};
+use super::wrap::{CloneStack, HttpStack};
+
+/// The layers of a [`StackConfig`], built: their state is made once, here, and shared by every service
+/// that is made with them.
+#[derive(Clone)]
+pub struct Stack {
+    pub(crate) parts: Arc<[Part]>,
+    /// Whether the first of them is the total timeout.
+    has_total: bool,
+}
+
+/// A layer, built.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Latency(ConfiguredLatency),
+    Timeout(TimeoutLayer),
+    IdempotentPaths(IdempotentPathsLayer),
+    ReplayBody(ReplayBodyLayer),
+    Hedge(Box<HedgePart>),
+    Drain(DrainLayer),
+}
+
+/// A hedge, and what becomes of it among HTTP requests.
+#[derive(Clone, Debug)]
+pub(crate) struct HedgePart {
+    pub(crate) layer: HedgeLayer<ConfiguredPolicy>,
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) key: Option<RequestKey>,
+    pub(crate) max_keys: usize,
+}
+
+impl StackConfig {
+    /// Builds the layers, with what they share.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake at once.
+    pub fn build(&self) -> Result<Stack, ConfigErrors> {
+        let mut mistakes = Mistakes::default();
+        let layers: Vec<_> = self.layers.iter().map(Some).collect();
+        let built = assemble(Some(self.total_timeout), &layers, &mut mistakes);
+        mistakes.judge(built)
+    }
+}
+
+impl Stack {
+    /// The layers around a client whose requests are plain data: each may be sent twice, copied by
+    /// `Clone`.
+    ///
+    /// # Errors
+    ///
+    /// If a layer is one for HTTP requests, or has a key that is.
+    pub fn clone_requests<Req>(&self) -> Result<CloneStack<Req>, ConfigErrors> {
+        let mut mistakes = Mistakes::default();
+        for (at, part) in self.layers() {
+            mistakes.within(&format!("layer[{at}]"), |mistakes| part.plain(mistakes));
+        }
+        mistakes.judge(Some(CloneStack::new(self)))
+    }
+
+    /// The layers around a client of HTTP requests, each of which says by its method, its headers or
+    /// a mark whether it may be sent twice.
+    ///
+    /// The client is given a [`ReplayableBody`](crate::ReplayableBody) around the caller's.
+    #[must_use]
+    pub fn http<B>(&self) -> HttpStack<B>
+    where
+        B: http_body::Body,
+    {
+        HttpStack::new(self)
+    }
+
+    /// A handle on each hedge, from the outside in: counts and live settings.
+    #[must_use]
+    pub fn hedges(&self) -> Vec<HedgeHandle> {
+        let hedges = self.parts.iter().filter_map(|part| match part {
+            Part::Hedge(hedge) => Some(hedge.layer.handle()),
+            _ => None,
+        });
+        hedges.collect()
+    }
+
+    /// The histogram of each latency layer, from the outside in.
+    #[must_use]
+    pub fn latencies(&self) -> Vec<Latency> {
+        let latencies = self.parts.iter().filter_map(|part| match part {
+            Part::Latency(layer) => Some(layer.handle()),
+            _ => None,
+        });
+        latencies.collect()
+    }
+
+    /// The drain layers, from the outside in: what became of losers.
+    #[must_use]
+    pub fn drains(&self) -> Vec<DrainLayer> {
+        let drains = self.parts.iter().filter_map(|part| match part {
+            Part::Drain(layer) => Some(layer.clone()),
+            _ => None,
+        });
+        drains.collect()
+    }
+
+    /// Those that were written, with their places in the file.
+    fn layers(&self) -> impl Iterator<Item = (usize, &Part)> {
+        // The total timeout, if there is one, stands outside of them.
+        let total = usize::from(self.has_total);
+        self.parts.iter().skip(total).enumerate()
+    }
+}
+
+impl Part {
+    /// What has no meaning for plain requests.
+    fn plain(&self, mistakes: &mut Mistakes) {
+        match self {
+            Self::IdempotentPaths(_) => mistakes.refuse("kind", "idempotent_paths", ONLY_HTTP),
+            Self::ReplayBody(_) => mistakes.refuse("kind", "replay_body", ONLY_HTTP),
+            Self::Hedge(hedge) => {
+                if hedge.protocol.is_some() {
+                    mistakes.say("protocol", ONLY_HTTP);
+                }
+                if hedge.key.is_some() {
+                    mistakes.say("key", ONLY_HTTP);
+                }
+            }
+            Self::Latency(_) | Self::Timeout(_) | Self::Drain(_) => {}
+        }
+    }
+}
+
+const ONLY_HTTP: &str =
+    "it has a meaning for HTTP requests alone: leave it out, or build the stack with .http()";
+
+/// Builds those layers that could be read. `None` with a mistake.
+pub(crate) fn assemble(
+    total: Option<TotalTimeout>,
+    layers: &[Option<&LayerConfig>],
+    mistakes: &mut Mistakes,
+) -> Option<Stack> {
+    let whole = layers.iter().all(Option::is_some);
+    let total = total.and_then(TotalTimeout::get);
+    let total = total.and_then(|after| {
+        let built = TimeoutConfig::new(after.into()).assemble(&mut Mistakes::default());
+        if built.is_none() {
+            let problem =
+                "nothing can be answered in no time: write a time above zero, or \"none\"";
+            mistakes.refuse("total_timeout", super::ConfigDuration::from(after), problem);
+        }
+        built
+    });
+    // First those that others read.
+    let mut latencies = vec![None; layers.len()];
+    for (at, layer) in layers.iter().enumerate() {
+        if let Some(LayerConfig::Latency(config)) = layer {
+            let place = format!("layer[{at}]");
+            latencies[at] = mistakes.within(&place, |mistakes| config.assemble(mistakes));
+        }
+    }
+    let mut budget = None;
+    let mut parts: Vec<Option<Part>> = vec![total.map(Part::Timeout)];
+    let has_total = total.is_some();
+    for (at, layer) in layers.iter().enumerate() {
+        let Some(layer) = layer else {
+            continue;
+        };
+        // Where a layer is broken that might share, as if it did.
+        let latency = near(&latencies, at).map(|layer| layer.handle());
+        let shared = Shared {
+            latency: latency.or_else(|| (!whole).then(Latency::new)),
+            budget: budget
+                .clone()
+                .or_else(|| (!whole).then(super::default::budget)),
+            in_stack: true,
+        };
+        let place = format!("layer[{at}]");
+        let part = mistakes.within(&place, |mistakes| {
+            part(layer, latencies[at].clone(), &shared, mistakes)
+        });
+        match (&part, layer) {
+            (Some(Part::Hedge(hedge)), _) => budget = Some(hedge.layer.handle().budget().clone()),
+            // It has mistakes of its own: those inside of it need not follow.
+            (_, LayerConfig::Hedge(_)) => {
+                budget = budget.or_else(|| Some(super::default::budget()));
+            }
+            _ => {}
+        }
+        parts.push(part);
+    }
+    if !has_total {
+        parts.remove(0);
+    }
+    let parts: Option<Arc<[Part]>> = parts.into_iter().collect();
+    parts
+        .filter(|_| whole)
+        .map(|parts| Stack { parts, has_total })
+}
+
+/// The nearest latency layer beneath, or else the nearest outside.
+fn near<T>(latencies: &[Option<T>], at: usize) -> Option<&T> {
+    let beneath = latencies[at..].iter().flatten().next();
+    beneath.or_else(|| latencies[..at].iter().rev().flatten().next())
+}
+
+fn part(
+    layer: &LayerConfig,
+    latency: Option<ConfiguredLatency>,
+    shared: &Shared,
+    mistakes: &mut Mistakes,
+) -> Option<Part> {
+    match layer {
+        LayerConfig::Latency(_) => latency.map(Part::Latency),
+        LayerConfig::Timeout(config) => config.assemble(mistakes).map(Part::Timeout),
+        LayerConfig::IdempotentPaths(config) => {
+            config.assemble(mistakes).map(Part::IdempotentPaths)
+        }
+        LayerConfig::ReplayBody(config) => config.assemble(mistakes).map(Part::ReplayBody),
+        LayerConfig::Hedge(config) => hedge(config, shared, mistakes),
+        LayerConfig::Drain(config) => config.assemble(mistakes).map(Part::Drain),
+    }
+}
+
+fn hedge(config: &HedgeConfig, shared: &Shared, mistakes: &mut Mistakes) -> Option<Part> {
+    let layer = config.assemble(shared, mistakes)?;
+    let max_keys = config.max_keys.map(usize::try_from);
+    Some(Part::Hedge(Box::new(HedgePart {
+        layer,
+        protocol: config.protocol,
+        // What is wrong with it was told.
+        key: config
+            .key
+            .as_deref()
+            .and_then(|key| RequestKey::parse(key).ok()),
+        max_keys: max_keys
+            .and_then(Result::ok)
+            .unwrap_or_else(super::default::max_keys),
+    })))
+}
+
+/// Whether this hedge is paid by another further out.
+pub(crate) fn shares_budget(config: &HedgeConfig) -> bool {
+    config.budget == Some(BudgetConfig::Named(BudgetName::Shared))
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.parts.iter()).finish()
+    }
+}

@@ -1,0 +1,142 @@
+//! The code's own defaults, asked of the code.
+
+use std::time::Duration;
+
+use hedgerow_core::{Attempt, Budget, LatencyView};
+use hedgerow_hedge::policy::{Adaptive, Backoff, BackoffConfig, Fixed, Percentile};
+use hedgerow_hedge::{BuildError, Delay, HedgeLayer, HedgePolicy};
+use hedgerow_http::ReplayBodyLayer;
+use hedgerow_latency::Latency;
+
+use super::hedge::DEFAULT_PERCENTILE;
+use super::time::ConfigDuration;
+
+/// A service of which so many latencies are known, all of them the same.
+struct Known(u64, Duration);
+
+impl LatencyView for Known {
+    fn quantile(&self, _: f64) -> Option<Duration> {
+        Some(self.1)
+    }
+
+    fn count(&self) -> u64 {
+        self.0
+    }
+}
+
+fn first_delay(policy: &impl HedgePolicy<()>, latency: &Known) -> ConfigDuration {
+    match policy.delay(&(), Attempt::new(1), latency) {
+        Delay::After(delay) => delay.into(),
+        Delay::Never => Duration::MAX.into(),
+    }
+}
+
+fn percentile() -> Percentile {
+    Percentile::try_new(DEFAULT_PERCENTILE).expect("a test builds the defaults")
+}
+
+/// The delay of a fixed hedge.
+pub(crate) fn delay() -> ConfigDuration {
+    first_delay(&Fixed::default(), &Known(0, Duration::ZERO))
+}
+
+/// The delay of a percentile that knows nothing yet.
+pub(crate) fn initial() -> ConfigDuration {
+    first_delay(&percentile(), &Known(0, Duration::ZERO))
+}
+
+/// The delay of a percentile that knows a service of no latency at all.
+pub(crate) fn learnt_min() -> ConfigDuration {
+    first_delay(&percentile(), &Known(u64::MAX, Duration::ZERO))
+}
+
+/// Where a backoff begins and between what it stays.
+pub(crate) struct BackoffDefaults {
+    pub(crate) base: ConfigDuration,
+    pub(crate) min: ConfigDuration,
+    pub(crate) max: ConfigDuration,
+}
+
+/// The defaults of a backoff.
+pub(crate) fn backoff() -> BackoffDefaults {
+    let base = Backoff::default().current().into();
+    // It refuses to begin at no delay at all, and says where it may.
+    match Backoff::try_new(BackoffConfig::default().base(Duration::ZERO)) {
+        Err(BuildError::Backoff { min, max, .. }) => BackoffDefaults {
+            base,
+            min: min.into(),
+            max: max.into(),
+        },
+        _ => BackoffDefaults {
+            base,
+            min: Duration::ZERO.into(),
+            max: Duration::MAX.into(),
+        },
+    }
+}
+
+pub(crate) fn min_words() -> String {
+    let (percentile, backoff) = (learnt_min(), backoff().min);
+    format!("{percentile} for a percentile, {backoff} for a backoff")
+}
+
+pub(crate) fn max_words() -> String {
+    format!("no limit for a percentile, {} for a backoff", backoff().max)
+}
+
+/// The delays that an adaptive hedge chooses from.
+pub(crate) fn arms() -> Vec<ConfigDuration> {
+    let policy = Adaptive::default();
+    policy.delays().iter().map(|&delay| delay.into()).collect()
+}
+
+pub(crate) fn delays_words() -> String {
+    let arms: Vec<_> = arms().iter().map(ToString::to_string).collect();
+    format!(
+        "to be written for a schedule; {} for adaptive",
+        arms.join(", ")
+    )
+}
+
+// Adaptive shows these two in its `Debug` alone: a test compares them.
+
+/// What an extra copy costs an adaptive hedge, in time.
+pub(crate) fn price() -> ConfigDuration {
+    Duration::from_millis(50).into()
+}
+
+/// How fast an adaptive hedge forgets.
+pub(crate) const FORGETTING: f64 = 0.1;
+
+/// How many keys are known at a time.
+pub(crate) fn max_keys() -> usize {
+    HedgeLayer::off().key(|_: &()| ()).keys().max_keys()
+}
+
+/// What a layer says to room for so many keys.
+pub(crate) fn try_max_keys(at_most: u64) -> Result<(), BuildError> {
+    let at_most = usize::try_from(at_most).unwrap_or(usize::MAX);
+    // Nothing is allocated for keys that never come, but a list for as many as there may be.
+    let layer = HedgeLayer::off().key(|_: &()| ());
+    layer.try_max_keys(at_most).map(|_| ())
+}
+
+/// How many copies a budget pays at once.
+pub(crate) fn depth() -> u64 {
+    Budget::percent(1.0).available()
+}
+
+/// How many latencies one half of a window holds.
+pub(crate) fn window() -> u64 {
+    Latency::new().window_size()
+}
+
+/// Bodies of how many bytes are kept.
+pub(crate) fn cap_bytes() -> u64 {
+    ReplayBodyLayer::new().cap()
+}
+
+/// A budget, where there is none to share because of another mistake.
+pub(crate) fn budget() -> Budget {
+    HedgeLayer::off().handle().budget().twin()
+}

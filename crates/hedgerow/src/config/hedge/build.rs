@@ -1,0 +1,148 @@
+//! From a configured hedge to its layer.
+
+use hedgerow_core::Budget;
+use hedgerow_hedge::HedgeLayer;
+use hedgerow_hedge::policy::Fixed;
+use hedgerow_latency::Latency;
+
+use super::{ConfiguredPolicy, HedgeConfig, LatencySource, Strategy, number};
+use crate::config::budget::{BudgetConfig, BudgetName};
+use crate::config::default;
+use crate::config::error::Mistakes;
+use crate::config::key::RequestKey;
+
+/// What else stands in the stack that a hedge may share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) latency: Option<Latency>,
+    pub(crate) budget: Option<Budget>,
+    /// Whether there is a stack at all.
+    pub(crate) in_stack: bool,
+}
+
+impl HedgeConfig {
+    /// The layer, or mistakes.
+    pub(crate) fn assemble(
+        &self,
+        shared: &Shared,
+        mistakes: &mut Mistakes,
+    ) -> Option<HedgeLayer<ConfiguredPolicy>> {
+        self.check_keys(shared, mistakes);
+        let layer = self.of_strategy(mistakes);
+        let layer = self.limited(layer, mistakes);
+        let layer = self.measured(layer, shared, mistakes);
+        let layer = self.paid(layer, shared, mistakes)?;
+        let layer = layer.ready(self.ready.into());
+        Some(if self.observe_only {
+            layer.observe_only()
+        } else {
+            layer
+        })
+    }
+
+    /// Keys that have no meaning here.
+    fn check_keys(&self, shared: &Shared, mistakes: &mut Mistakes) {
+        self.check_strategy(mistakes);
+        if let Some(key) = &self.key {
+            mistakes.attempt("key", key, RequestKey::parse(key));
+        }
+        if let (Some(at_most), None) = (self.max_keys, &self.key) {
+            mistakes.refuse(
+                "max_keys",
+                at_most,
+                "there are no keys: write `key` too, or leave it out",
+            );
+        }
+        if let Some(at_most) = self.max_keys {
+            mistakes.attempt("max_keys", at_most, default::try_max_keys(at_most));
+        }
+        if shared.in_stack {
+            return;
+        }
+        if let Some(key) = &self.key {
+            let problem = "a layer alone does not know what its requests are: build a stack of \
+                           HTTP requests, or write .key(f) in code";
+            mistakes.refuse("key", key, problem);
+        }
+        if let Some(protocol) = self.protocol {
+            let problem = "a layer alone does not know what its requests are: build a stack of \
+                           HTTP requests, or write .http() or .grpc() in code";
+            mistakes.refuse("protocol", protocol, problem);
+        }
+    }
+
+    fn limited(
+        &self,
+        layer: Option<HedgeLayer<ConfiguredPolicy>>,
+        mistakes: &mut Mistakes,
+    ) -> Option<HedgeLayer<ConfiguredPolicy>> {
+        let Some(n) = self.max_hedges else {
+            return layer;
+        };
+        // Off may keep the number for the day on which it is switched on.
+        let off = self.strategy == Strategy::Off;
+        let place = layer.clone().filter(|_| !off).unwrap_or_else(scratch);
+        let limited = mistakes.attempt("max_hedges", n, place.try_max_hedges(number(n)));
+        if off { layer } else { layer.and(limited) }
+    }
+
+    fn measured(
+        &self,
+        layer: Option<HedgeLayer<ConfiguredPolicy>>,
+        shared: &Shared,
+        mistakes: &mut Mistakes,
+    ) -> Option<HedgeLayer<ConfiguredPolicy>> {
+        if self.latency == LatencySource::Shared {
+            if let Some(half) = self.window {
+                let problem = "the latencies are shared: write the window of the latency layer, or leave it out";
+                mistakes.refuse("window", half, problem);
+            }
+            let Some(latency) = &shared.latency else {
+                let problem = "there is no latency layer to share with: put a layer of kind \
+                               \"latency\" beneath, or write \"own\"";
+                mistakes.refuse("latency", self.latency, problem);
+                return None;
+            };
+            return layer.map(|layer| layer.latency(latency.clone()));
+        }
+        let Some(half) = self.window else {
+            return layer;
+        };
+        let place = layer.clone().unwrap_or_else(scratch);
+        let windowed = mistakes.attempt("window", half, place.try_window(half));
+        layer.and(windowed)
+    }
+
+    fn paid(
+        &self,
+        layer: Option<HedgeLayer<ConfiguredPolicy>>,
+        shared: &Shared,
+        mistakes: &mut Mistakes,
+    ) -> Option<HedgeLayer<ConfiguredPolicy>> {
+        match &self.budget {
+            None => layer,
+            Some(BudgetConfig::Named(BudgetName::Unlimited)) => {
+                layer.map(|layer| layer.budget(Budget::unlimited()))
+            }
+            Some(BudgetConfig::Named(BudgetName::Shared)) => {
+                let Some(budget) = &shared.budget else {
+                    let problem = "there is no hedge further out to share with: write a budget of \
+                                   its own, like { percent = 10, depth = 50 }";
+                    mistakes.refuse("budget", &self.budget, problem);
+                    return None;
+                };
+                layer.map(|layer| layer.share_budget(budget.clone()))
+            }
+            Some(BudgetConfig::Share(share)) => {
+                let place = layer.clone().unwrap_or_else(scratch);
+                let budget = share.over(place.handle().budget(), mistakes);
+                Some(layer?.budget(budget?))
+            }
+        }
+    }
+}
+
+/// A layer to try settings on when there is none.
+fn scratch() -> HedgeLayer<ConfiguredPolicy> {
+    HedgeLayer::new(ConfiguredPolicy::Fixed(Fixed::default()))
+}

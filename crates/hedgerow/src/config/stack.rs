@@ -1,0 +1,310 @@
+//! A whole stack as it is configured.
+
+use std::fs;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::assemble::assemble;
+use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
+use super::check::{Verdict, check};
+use super::describe::Describe;
+use super::drain::DrainConfig;
+use super::error::{ConfigErrors, Mistakes};
+use super::hedge::HedgeConfig;
+use super::latency::LatencyConfig;
+use super::time::ConfigDuration;
+use super::timeout::TimeoutConfig;
+use super::tree::Tree;
+
+/// A stack of layers around a client, from the outside in.
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow::config::StackConfig;
+/// use tower::{Layer, Service, ServiceExt};
+///
+/// let config = StackConfig::from_toml(r#"
+///     total_timeout = "2s"
+///
+///     [[layer]]
+///     kind = "hedge"
+///     percentile = 99
+///
+///     [[layer]]
+///     kind = "drain"
+///     patience = "1s"
+///     at_most = 64
+/// "#)?;
+/// assert!(config.warnings().is_empty());
+/// let stack = config.build()?;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn run(stack: hedgerow::config::Stack) -> Result<(), hedgerow::BoxError> {
+/// let client = tower::service_fn(async |id: u64| Ok::<_, std::io::Error>(id * 2));
+/// let mut service = stack.clone_requests()?.layer(client);
+/// assert_eq!(service.ready().await?.call(21).await?, 42);
+/// # Ok(()) }
+/// # run(stack)?;
+/// # Ok::<_, hedgerow::BoxError>(())
+/// ```
+///
+/// # Errors
+///
+/// Reading tells every mistake at once, each with its line, its key, what was written and what to
+/// write:
+///
+/// ```
+/// use hedgerow::config::StackConfig;
+///
+/// let errors = StackConfig::from_toml(r#"
+/// [[layer]]
+/// kind = "hedge"
+/// percentile = 0.95
+/// max_hedge = 2
+/// "#).unwrap_err();
+/// assert_eq!(errors.mistakes()[0].key(), "layer[0].percentile");
+/// assert!(errors.mistakes()[0].problem().ends_with("did you mean 95?"));
+/// assert!(errors.mistakes()[1].problem().contains("did you mean \"max_hedges\"?"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(description = "A stack of layers around a client, from the outside in.")]
+#[non_exhaustive]
+pub struct StackConfig {
+    /// How long a call may take in all, outside of every layer; "none" for no limit.
+    pub total_timeout: TotalTimeout,
+    /// The layers, from the outside in.
+    #[serde(rename = "layer")]
+    pub layers: Vec<LayerConfig>,
+}
+
+/// How long a call may take in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum TotalTimeout {
+    /// No longer than this.
+    After(ConfigDuration),
+    /// As long as it takes.
+    Named(NoTimeout),
+}
+
+/// A timeout that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum NoTimeout {
+    /// As long as it takes.
+    None,
+}
+
+/// How long a call of a configured stack may take if nothing else is written.
+pub const DEFAULT_TOTAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// One layer of a stack.
+///
+/// A new kind of layer is a variant here, a file of its own, and what building and explaining say of
+/// it: the compiler names the places.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[schemars(description = "One layer, named by its kind.")]
+#[non_exhaustive]
+pub enum LayerConfig {
+    /// Records how long each attempt takes, or each call, for a hedge to read and for you.
+    Latency(LatencyConfig),
+    /// Gives up a call, or beneath a hedge an attempt, that takes longer.
+    Timeout(TimeoutConfig),
+    /// Lets requests to these paths be sent twice, whatever their method.
+    IdempotentPaths(IdempotentPathsConfig),
+    /// Keeps the body of a request, so that its copies can send it too.
+    ReplayBody(ReplayBodyConfig),
+    /// Sends another copy of a request that takes too long, and takes whichever answers first.
+    Hedge(Box<HedgeConfig>),
+    /// Lets attempts that lost a race finish in the background, instead of dropping them. Belongs right
+    /// beneath a hedge.
+    Drain(DrainConfig),
+}
+
+impl TotalTimeout {
+    /// The time, if there is a limit.
+    #[must_use]
+    pub const fn get(self) -> Option<std::time::Duration> {
+        match self {
+            Self::After(after) => Some(after.get()),
+            Self::Named(NoTimeout::None) => None,
+        }
+    }
+}
+
+/// 30 s.
+impl Default for TotalTimeout {
+    fn default() -> Self {
+        Self::After(DEFAULT_TOTAL_TIMEOUT.into())
+    }
+}
+
+impl StackConfig {
+    /// A stack of these layers, from the outside in.
+    pub fn new(layers: impl IntoIterator<Item = LayerConfig>) -> Self {
+        Self {
+            layers: layers.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads TOML, and looks whether it can be built.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake at once: of syntax, or else of keys, types and values.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
+        let mut mistakes = Mistakes::default();
+        let tree = Tree::from_toml(text, &mut mistakes);
+        if !mistakes.is_empty() {
+            return mistakes.judge(None);
+        }
+        let read = Self::read(tree.root.clone(), &mut mistakes);
+        mistakes.locate(|key| tree.place(key));
+        mistakes.judge(read)
+    }
+
+    /// Reads JSON of the same shape, and looks whether it can be built.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml`](Self::from_toml); of syntax the first mistake alone.
+    pub fn from_json(text: &str) -> Result<Self, ConfigErrors> {
+        let root: Value =
+            serde_json::from_str(text).map_err(|error| ConfigErrors::one("", error))?;
+        let mut mistakes = Mistakes::default();
+        let read = Self::read(root, &mut mistakes);
+        mistakes.judge(read)
+    }
+
+    /// Reads a file: JSON if its name ends in `.json`, TOML otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml`](Self::from_toml), and if the file cannot be read.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigErrors> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| {
+            ConfigErrors::one(
+                "",
+                format_args!("{} cannot be read: {error}", path.display()),
+            )
+        })?;
+        if path.extension().is_some_and(|end| end == "json") {
+            Self::from_json(&text)
+        } else {
+            Self::from_toml(&text)
+        }
+    }
+
+    /// Writes it as TOML: what was set, and the strategy and the like.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be built: then a file may not be able to say it.
+    pub fn to_toml(&self) -> Result<String, ConfigErrors> {
+        self.build()?;
+        toml::to_string(self).map_err(|error| ConfigErrors::one("", error))
+    }
+
+    fn read(mut root: Value, mistakes: &mut Mistakes) -> Option<Self> {
+        let schema = Self::schema();
+        // Layers are read one by one, so that a broken one does not hide what is wrong with others.
+        let mut layers = root
+            .as_object_mut()
+            .and_then(|table| table.remove("layer"))
+            .unwrap_or_else(|| Value::Array(Vec::new()));
+        let whole = check(&mut root, &schema, "", mistakes);
+        let mut read = match whole {
+            Verdict::Usable => finish::<Self>(root, "", mistakes),
+            Verdict::Broken => None,
+        };
+        let one = &schema["properties"]["layer"]["items"];
+        let Value::Array(items) = &mut layers else {
+            let problem = "write each layer as a table [[layer]] with a `kind`";
+            mistakes.refuse("layer", layers, problem);
+            return None;
+        };
+        let layers: Vec<Option<LayerConfig>> = items
+            .iter_mut()
+            .enumerate()
+            .map(|(at, item)| {
+                let place = format!("layer[{at}]");
+                match check(item, one, &place, mistakes) {
+                    Verdict::Usable => finish(item.take(), &place, mistakes),
+                    Verdict::Broken => None,
+                }
+            })
+            .collect();
+        let looked_at: Vec<_> = layers.iter().map(Option::as_ref).collect();
+        let total = read.as_ref().map(|read| read.total_timeout);
+        assemble(total, &looked_at, mistakes);
+        if let Some(read) = &mut read {
+            read.layers = layers.into_iter().collect::<Option<_>>()?;
+        }
+        read
+    }
+}
+
+/// What the schema allows can be read.
+fn finish<T: for<'de> Deserialize<'de>>(
+    value: Value,
+    place: &str,
+    mistakes: &mut Mistakes,
+) -> Option<T> {
+    match serde_json::from_value(value) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            mistakes.say(place, error);
+            None
+        }
+    }
+}
+
+impl Describe for StackConfig {
+    const NAME: &'static str = "stack";
+}
+
+impl From<LatencyConfig> for LayerConfig {
+    fn from(config: LatencyConfig) -> Self {
+        Self::Latency(config)
+    }
+}
+
+impl From<TimeoutConfig> for LayerConfig {
+    fn from(config: TimeoutConfig) -> Self {
+        Self::Timeout(config)
+    }
+}
+
+impl From<IdempotentPathsConfig> for LayerConfig {
+    fn from(config: IdempotentPathsConfig) -> Self {
+        Self::IdempotentPaths(config)
+    }
+}
+
+impl From<ReplayBodyConfig> for LayerConfig {
+    fn from(config: ReplayBodyConfig) -> Self {
+        Self::ReplayBody(config)
+    }
+}
+
+impl From<HedgeConfig> for LayerConfig {
+    fn from(config: HedgeConfig) -> Self {
+        Self::Hedge(Box::new(config))
+    }
+}
+
+impl From<DrainConfig> for LayerConfig {
+    fn from(config: DrainConfig) -> Self {
+        Self::Drain(config)
+    }
+}

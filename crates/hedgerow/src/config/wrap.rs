@@ -1,0 +1,240 @@
+//! The layers of a stack around a client, boxed layer by layer.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use hedgerow_core::{BoxError, OkWins};
+use hedgerow_hedge::{GrpcJudge, HedgeLayer, HedgePolicy, HttpJudge, Keyed};
+use hedgerow_http::{ReplayBodyLayer, ReplayableBody};
+use http::{Request, Response};
+use http_body::Body;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt};
+
+use super::assemble::{HedgePart, Part, Stack};
+use super::hedge::{ConfiguredPolicy, Protocol};
+use super::timeout::TimeoutsAreCutOff;
+
+type Boxed<Req, Res> = BoxCloneSyncService<Req, Res, BoxError>;
+
+/// A request as the client of an [`HttpStack`] is given it.
+type Within<B> = Request<ReplayableBody<B>>;
+
+/// The layers of a [`Stack`] around a client of plain requests: what
+/// [`Stack::clone_requests`] makes.
+///
+/// `Req` is inferred from the first call.
+///
+/// # Cost
+///
+/// Each layer's service and response future are boxed: an allocation a layer and call.
+pub struct CloneStack<Req> {
+    stack: Stack,
+    requests: PhantomData<fn(Req)>,
+}
+
+/// The layers of a [`Stack`] around a client of HTTP requests: what [`Stack::http`] makes.
+///
+/// `B`, the body of the caller's requests, is inferred from the first call.
+///
+/// # Cost
+///
+/// Each layer's service and response future are boxed: an allocation a layer and call.
+pub struct HttpStack<B: Body> {
+    parts: Arc<[HttpPart<B>]>,
+}
+
+enum HttpPart<B: Body> {
+    Keyed(Option<Protocol>, Box<HedgeLayer<KeyedPolicy<B>>>),
+    Other(Part),
+}
+
+type KeyedPolicy<B> = Keyed<ConfiguredPolicy, KeyOf<B>, Option<String>>;
+type KeyOf<B> = Box<dyn Fn(&Within<B>) -> Option<String> + Send + Sync>;
+
+impl<Req> CloneStack<Req> {
+    pub(crate) fn new(stack: &Stack) -> Self {
+        Self {
+            stack: stack.clone(),
+            requests: PhantomData,
+        }
+    }
+}
+
+impl<B: Body> HttpStack<B> {
+    /// Keys have their state from here on.
+    pub(crate) fn new(stack: &Stack) -> Self {
+        let parts = stack.parts.iter().map(|part| match part {
+            Part::Hedge(hedge) => HttpPart::hedge(hedge),
+            other => HttpPart::Other(other.clone()),
+        });
+        Self {
+            parts: parts.collect(),
+        }
+    }
+}
+
+impl<B: Body> HttpPart<B> {
+    fn hedge(hedge: &HedgePart) -> Self {
+        let Some(key) = hedge.key.clone() else {
+            return Self::Other(Part::Hedge(Box::new(hedge.clone())));
+        };
+        let key: KeyOf<B> = Box::new(move |request| key.of(request));
+        let layer = hedge.layer.clone().key(key).max_keys(hedge.max_keys);
+        Self::Keyed(hedge.protocol, Box::new(layer))
+    }
+}
+
+// === impl Layer ===
+
+impl<S, Req> Layer<S> for CloneStack<Req>
+where
+    S: Service<Req> + Clone + Send + Sync + 'static,
+    S::Response: Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    Req: Clone + Send + 'static,
+{
+    type Service = BoxCloneSyncService<Req, S::Response, BoxError>;
+
+    fn layer(&self, client: S) -> Self::Service {
+        let client = boxed(client.map_err(Into::into as fn(S::Error) -> BoxError));
+        // From the inside out.
+        self.stack
+            .parts
+            .iter()
+            .rev()
+            .fold(client, |inner, part| match part {
+                Part::Latency(layer) => boxed(layer.layer(inner)),
+                Part::Timeout(layer) => boxed(layer.layer(inner)),
+                Part::Drain(layer) => boxed(layer.layer(inner)),
+                Part::Hedge(hedge) => {
+                    let judge = TimeoutsAreCutOff(OkWins);
+                    let layer = hedge.layer.clone().clone_requests().accept(judge);
+                    boxed(layer.layer(inner))
+                }
+                // They were refused for plain requests.
+                Part::IdempotentPaths(_) | Part::ReplayBody(_) => inner,
+            })
+    }
+}
+
+impl<S, B, R> Layer<S> for HttpStack<B>
+where
+    S: Service<Within<B>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Clone + Send + Sync,
+    B::Error: Send,
+    R: Send + 'static,
+{
+    type Service = BoxCloneSyncService<Request<B>, Response<R>, BoxError>;
+
+    fn layer(&self, client: S) -> Self::Service {
+        let client = boxed(client.map_err(Into::into as fn(S::Error) -> BoxError));
+        let whole = self
+            .parts
+            .iter()
+            .rev()
+            .fold(client, |inner, part| match part {
+                HttpPart::Keyed(protocol, layer) => {
+                    hedged(HedgeLayer::clone(layer), *protocol, inner)
+                }
+                HttpPart::Other(part) => around(part, inner),
+            });
+        boxed(whole.map_request(|request: Request<B>| request.map(ReplayableBody::passing_through)))
+    }
+}
+
+fn around<B, R>(part: &Part, inner: Boxed<Within<B>, Response<R>>) -> Boxed<Within<B>, Response<R>>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Clone + Send + Sync,
+    B::Error: Send,
+    R: Send + 'static,
+{
+    match part {
+        Part::Latency(layer) => boxed(layer.layer(inner)),
+        Part::Timeout(layer) => boxed(layer.layer(inner)),
+        Part::Drain(layer) => boxed(layer.layer(inner)),
+        Part::IdempotentPaths(layer) => boxed(layer.layer(inner)),
+        Part::ReplayBody(layer) => {
+            let layer = layer.clone();
+            boxed(inner.map_request(move |request| kept(&layer, request)))
+        }
+        Part::Hedge(hedge) => hedged(hedge.layer.clone(), hedge.protocol, inner),
+    }
+}
+
+fn hedged<P, B, R>(
+    layer: HedgeLayer<P>,
+    protocol: Option<Protocol>,
+    inner: Boxed<Within<B>, Response<R>>,
+) -> Boxed<Within<B>, Response<R>>
+where
+    P: HedgePolicy<Within<B>> + 'static,
+    B: Body + Send + Unpin + 'static,
+    B::Data: Clone + Send + Sync,
+    B::Error: Send,
+    R: Send + 'static,
+{
+    match protocol.unwrap_or_default() {
+        Protocol::Http => {
+            let judge = TimeoutsAreCutOff(HttpJudge);
+            boxed(layer.http().accept(judge).layer(inner))
+        }
+        Protocol::Grpc => {
+            let judge = TimeoutsAreCutOff(GrpcJudge);
+            boxed(layer.grpc().accept(judge).layer(inner))
+        }
+    }
+}
+
+/// Takes what is there of a body from which nothing was taken yet.
+fn kept<B: Body + Unpin>(layer: &ReplayBodyLayer, request: Within<B>) -> Within<B> {
+    let (head, body) = request.into_parts();
+    match body.into_inner() {
+        Ok(body) => layer.apply(Request::from_parts(head, body)),
+        Err(body) => Request::from_parts(head, body),
+    }
+}
+
+fn boxed<S, Req>(service: S) -> Boxed<Req, S::Response>
+where
+    S: Service<Req, Error = BoxError> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(service)
+}
+
+// === impl Clone, Debug ===
+
+impl<Req> Clone for CloneStack<Req> {
+    fn clone(&self) -> Self {
+        Self::new(&self.stack)
+    }
+}
+
+impl<Req> fmt::Debug for CloneStack<Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CloneStack").field(&self.stack).finish()
+    }
+}
+
+impl<B: Body> Clone for HttpStack<B> {
+    fn clone(&self) -> Self {
+        Self {
+            parts: self.parts.clone(),
+        }
+    }
+}
+
+impl<B: Body> fmt::Debug for HttpStack<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpStack")
+            .field("layers", &self.parts.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+//! A configured stack, and the timeout in it, keep the contract of every layer.
+
+use std::time::Duration;
+
+use hedgerow::config::{StackConfig, TimedOut, TimeoutLayer};
+use hedgerow_core::testing::{Ping, Probe, contract};
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceExt};
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_keeps_the_contract() {
+    contract(|inner| TimeoutLayer::new(Duration::from_secs(3_600)).layer(inner)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_stack_keeps_the_contract() {
+    let config = StackConfig::from_toml(
+        r#"
+        total_timeout = "1h"
+        [[layer]]
+        kind = "hedge"
+        latency = "shared"
+        [[layer]]
+        kind = "latency"
+        [[layer]]
+        kind = "timeout"
+        after = "30m"
+        "#,
+    );
+    let stack = config.unwrap().build().unwrap();
+    contract(|inner| stack.clone_requests().unwrap().layer(inner)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_drops_the_call_and_arms_no_timer_for_what_is_ready() {
+    let probe = Probe::new();
+    let mut service = TimeoutLayer::new(Duration::from_millis(250)).layer(probe.clone());
+    let start = Instant::now();
+    let never = service.ready().await.unwrap().call(Ping::new(1).never());
+    let error = never.await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::from_millis(250));
+    assert_eq!(
+        error.downcast_ref::<TimedOut>().unwrap().after,
+        Duration::from_millis(250)
+    );
+    assert_eq!(probe.in_flight(), 0);
+}

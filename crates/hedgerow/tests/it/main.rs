@@ -1,0 +1,16 @@
+//! What configuration promises.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests do not count as test code for the lint"
+)]
+
+mod config_mistakes;
+mod config_defaults;
+mod config_schema;
+mod config_round_trip;
+mod config_stack;
+mod config_http;
+mod config_contract;
+mod config_order;
+mod config_guide;
