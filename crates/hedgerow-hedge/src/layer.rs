@@ -145,7 +145,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HedgeReady {
     /// Waits until it is, as long as another attempt is running; when none is, for as long as the
-    /// policy's delay was. The default.
+    /// policy's delay was, a minute at most. The default.
     #[default]
     Wait,
     /// Gives up at once: extra attempts only use capacity that is idle.

@@ -20,6 +20,10 @@ use crate::layer::HedgeReady;
 use crate::policy::Delay;
 use crate::rules::Rules;
 
+/// Whatever the policy's delay is: nobody waits longer than this for a service that is not ready while
+/// nothing else runs.
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What an attempt brings.
 pub(crate) type Outputs<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
@@ -346,6 +350,7 @@ where
             }
             let waiting = race.extras.iter().filter(|e| e.is_waiting());
             let patience = waiting.map(|e| e.patience).max().unwrap_or_default();
+            let patience = patience.min(MOST_PATIENCE);
             self.timer.set(Some(sleep(patience)));
         }
         if self.poll_timer(cx).is_pending() {

@@ -54,6 +54,23 @@ async fn a_follow_up_that_is_not_ready_waits_at_most_the_policys_delay() {
     assert_eq!(layer.handle().budget().available(), 50);
 }
 
+/// Also where no copy was ever to be sent by the clock.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_a_minute_for_a_service_that_is_not_ready() {
+    let probe = Probe::new();
+    let layer = HedgeLayer::fixed(std::time::Duration::MAX);
+    let mut service = layer.layer(probe.clone());
+    let ping = Ping::new(1).failing_after(ms(20));
+    let future = service.ready().await.expect("ready").call(ping);
+    probe.block(true);
+    let start = tokio::time::Instant::now();
+    let result = timeout(ms(3_600_000), future).await.expect("it ends");
+    assert!(result.is_err());
+    let took = start.elapsed();
+    assert!(took >= ms(60_020) && took <= ms(60_023), "{took:?}");
+    assert_eq!(layer.handle().stats().not_ready, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_waiting_hedge_is_sent_when_it_becomes_ready() {
     let probe = Probe::new();
