@@ -1,14 +1,17 @@
 //! Workloads, load and upstreams for measuring what a layer does to tail latency.
 //!
-//! Four pieces, each usable alone:
+//! Pieces that are each usable alone:
 //!
 //! * [`Law`]: latency laws with heavy tails, to draw from and to compute with. What a measurement
-//!   should have shown is known in closed form.
+//!   should have shown is known in closed form, and so is the [`Limit`] of what hedging can do.
+//! * [`Workload`]: what happens to the law in the course of many calls, as a TOML file.
+//! * [`Trial`]: many calls of a workload through the real layers, in virtual time.
+//! * [`Replicas`] and [`Congestion`]: servers with queues, where extra work makes others wait.
 //! * [`Upstream`]: an HTTP server on a real socket that answers after a delay drawn from a law, and
 //!   counts what really reached it.
 //! * [`Load`]: calls sent at a stated rate whether or not the earlier ones have been answered, each
 //!   timed from the moment it was due.
-//! * [`Picture`]: the measured curves as one SVG, latency over percentile.
+//! * [`Picture`] and [`Tradeoff`]: measured curves, and what they cost, as SVG.
 //!
 //! # Examples
 //!

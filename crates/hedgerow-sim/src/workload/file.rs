@@ -75,9 +75,9 @@ struct File {
     fan_out: Option<i64>,
     wave: Option<FileWave>,
     #[serde(default)]
-    regime: Vec<FileRegime>,
+    regime: Vec<FileLaw>,
     #[serde(default)]
-    class: Vec<FileRegime>,
+    class: Vec<FileLaw>,
 }
 
 #[derive(Deserialize)]
@@ -87,39 +87,20 @@ struct FileWave {
     period_calls: i64,
 }
 
+/// A regime, a class or a part: what does not belong there is told as a mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileRegime {
+struct FileLaw {
     /// Of a regime.
     calls: Option<i64>,
     /// Of a class.
     name: Option<String>,
-    share: Option<f64>,
     ideal_ms: Option<f64>,
+    /// Of a class or a part.
+    share: Option<f64>,
+    /// Instead of a law of its own.
     #[serde(default)]
     part: Vec<FileLaw>,
-    law: Option<String>,
-    median_ms: Option<f64>,
-    sigma: Option<f64>,
-    mode_ms: Option<f64>,
-    alpha: Option<f64>,
-    mean_ms: Option<f64>,
-    shift_ms: Option<f64>,
-    first_median_ms: Option<f64>,
-    first_sigma: Option<f64>,
-    tokens_median: Option<f64>,
-    tokens_sigma: Option<f64>,
-    ms_per_token: Option<f64>,
-    points: Option<Vec<(f64, f64)>>,
-    ms: Option<f64>,
-    values_ms: Option<Vec<f64>>,
-    file: Option<PathBuf>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileLaw {
-    share: Option<f64>,
     law: Option<String>,
     median_ms: Option<f64>,
     sigma: Option<f64>,
@@ -202,12 +183,17 @@ impl Reader<'_> {
             _ => {}
         }
         let mut regimes = Vec::new();
-        for (at, regime) in file.regime.into_iter().enumerate() {
+        for (at, mut regime) in file.regime.into_iter().enumerate() {
             let place = format!("regime {}", at + 1);
-            if regime.name.is_some() || regime.share.is_some() || regime.ideal_ms.is_some() {
+            let of_a_class = (
+                regime.name.take(),
+                regime.share.take(),
+                regime.ideal_ms.take(),
+            );
+            if of_a_class != (None, None, None) {
                 self.wrong(&place, "name, share and ideal_ms belong to a [[class]]");
             }
-            let calls = match regime.calls {
+            let calls = match regime.calls.take() {
                 Some(calls) if calls > 0 => Some(calls as u64),
                 Some(_) => {
                     self.wrong(&place, "calls: write 1 or more");
@@ -237,13 +223,13 @@ impl Reader<'_> {
         }
     }
 
-    fn classes(&mut self, name: &str, files: Vec<FileRegime>) -> Vec<Class> {
+    fn classes(&mut self, name: &str, files: Vec<FileLaw>) -> Vec<Class> {
         let mut classes = Vec::new();
         let mut sum = 0.0;
         let count = files.len();
         for (at, mut file) in files.into_iter().enumerate() {
             let place = format!("class {}", at + 1);
-            if file.calls.is_some() {
+            if file.calls.take().is_some() {
                 self.wrong(&place, "calls belongs to a [[regime]]");
             }
             let wants = (file.name.take(), file.share.take(), file.ideal_ms.take());
@@ -287,34 +273,23 @@ impl Reader<'_> {
         }
     }
 
-    fn law_of(&mut self, place: &str, name: &str, regime: FileRegime) -> Option<Law> {
-        let parts = regime.part;
-        let simple = FileLaw {
-            share: None,
-            law: regime.law,
-            median_ms: regime.median_ms,
-            sigma: regime.sigma,
-            mode_ms: regime.mode_ms,
-            alpha: regime.alpha,
-            mean_ms: regime.mean_ms,
-            shift_ms: regime.shift_ms,
-            first_median_ms: regime.first_median_ms,
-            first_sigma: regime.first_sigma,
-            tokens_median: regime.tokens_median,
-            tokens_sigma: regime.tokens_sigma,
-            ms_per_token: regime.ms_per_token,
-            points: regime.points,
-            ms: regime.ms,
-            values_ms: regime.values_ms,
-            file: regime.file,
-        };
+    fn law_of(&mut self, place: &str, name: &str, mut simple: FileLaw) -> Option<Law> {
+        let parts = std::mem::take(&mut simple.part);
         let mixture = match (simple.law.is_some(), parts.is_empty()) {
             (true, false) => {
                 self.wrong(place, "write either a law of its own or [[regime.part]]s");
                 return None;
             }
             (_, true) => vec![(1.0, self.part(place, simple)?)],
-            (false, false) => self.parts(place, parts)?,
+            (false, false) => {
+                if let Some(stray) = simple.stray() {
+                    self.wrong(
+                        place,
+                        format_args!("a mixture has no {stray}: leave it out"),
+                    );
+                }
+                self.parts(place, parts)?
+            }
         };
         match Law::mixture(name, mixture) {
             Ok(law) => Some(law),
@@ -449,7 +424,11 @@ impl FileLaw {
     /// A parameter that the law did not take.
     fn stray(&self) -> Option<&'static str> {
         [
+            ("calls", self.calls.is_some()),
+            ("name", self.name.is_some()),
+            ("ideal_ms", self.ideal_ms.is_some()),
             ("share", self.share.is_some()),
+            ("part", !self.part.is_empty()),
             ("median_ms", self.median_ms.is_some()),
             ("sigma", self.sigma.is_some()),
             ("mode_ms", self.mode_ms.is_some()),

@@ -133,6 +133,18 @@ fn what_no_law_can_be_is_refused() {
             "unknown field `typo`",
         ),
         ("", "law: write lognormal"),
+        (
+            "sigma = 1.0\n[[regime.part]]\nshare = 1.0\nlaw = \"constant\"\nms = 1.0",
+            "a mixture has no sigma",
+        ),
+        (
+            "[[regime.part]]\nshare = 1.0\ncalls = 3\nlaw = \"constant\"\nms = 1.0",
+            "a constant has no calls",
+        ),
+        (
+            "share = 0.5\nlaw = \"constant\"\nms = 1.0",
+            "belong to a [[class]]",
+        ),
     ] {
         let said = Workload::parse(&of(law)).expect_err(law).to_string();
         assert!(said.contains(words), "{law}: {said}");
