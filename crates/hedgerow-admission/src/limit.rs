@@ -1,0 +1,122 @@
+//! How many calls may run at once.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Decides how many calls may run at once.
+///
+/// Asked at every admission, told of every end. It reads no clock, spawns nothing and awaits nothing;
+/// a new limit takes effect at once, for those who wait too. Behind an `Arc` it is shared.
+///
+/// A limit of 0 lets nobody start until it rises again.
+pub trait LimitPolicy: Send + Sync {
+    /// The limit now. Cheap: it is asked at every admission and at every end, under the queue's lock.
+    fn limit(&self) -> usize;
+
+    /// A call has ended. Called outside of the queue's lock, once for every call that started.
+    fn observe(&self, sample: &Sample) {
+        let _ = sample;
+    }
+
+    /// Whether [`observe`](Self::observe) wants to be called: a limit that learns nothing saves the
+    /// clock reads.
+    fn learns(&self) -> bool {
+        true
+    }
+}
+
+/// A call that has ended, as a [`LimitPolicy`] sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// When it ended.
+    pub now: Instant,
+    /// How long it ran, without its wait in the queue.
+    pub elapsed: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many calls were running when it ended, itself included.
+    pub in_flight: usize,
+    /// How many calls waited for a place when it ended.
+    pub queued: usize,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// An answer: its time is a latency.
+    Answered,
+    /// An error that says nothing about load.
+    Failed,
+    /// The service said that it cannot take more now, or broke off.
+    Refused,
+    /// It took too long, by the judge's word: its latency is at least its age.
+    TimedOut,
+    /// Dropped by its caller, who may have had a timeout: its latency is at least its age.
+    Cancelled,
+}
+
+/// The same limit always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fixed(usize);
+
+impl Fixed {
+    /// At most `limit` calls at once.
+    #[must_use]
+    pub const fn new(limit: NonZeroUsize) -> Self {
+        Self(limit.get())
+    }
+}
+
+impl Sample {
+    /// A sample as the layer makes it, for tests of policies.
+    #[must_use]
+    pub const fn new(
+        now: Instant,
+        elapsed: Duration,
+        outcome: Outcome,
+        in_flight: usize,
+        queued: usize,
+    ) -> Self {
+        Self {
+            now,
+            elapsed,
+            outcome,
+            in_flight,
+            queued,
+        }
+    }
+}
+
+// === impl LimitPolicy ===
+
+impl LimitPolicy for Fixed {
+    #[inline]
+    fn limit(&self) -> usize {
+        self.0
+    }
+
+    #[inline]
+    fn learns(&self) -> bool {
+        false
+    }
+}
+
+impl<T: LimitPolicy + ?Sized> LimitPolicy for Arc<T> {
+    #[inline]
+    fn limit(&self) -> usize {
+        (**self).limit()
+    }
+
+    #[inline]
+    fn observe(&self, sample: &Sample) {
+        (**self).observe(sample);
+    }
+
+    #[inline]
+    fn learns(&self) -> bool {
+        (**self).learns()
+    }
+}
