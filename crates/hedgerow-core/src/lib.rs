@@ -2,7 +2,7 @@
 //!
 //! This crate holds no runtime, no clock and no layer. It names things so that layers which never
 //! know each other can still agree: what an [`Attempt`] is, who pays for an extra one
-//! ([`Budget`]), what an answer is worth ([`Classify`]), whether a request may be sent again
+//! ([`Budget`]), until when an answer is of use ([`Deadline`]), what an answer is worth ([`Classify`]), whether a request may be sent again
 //! ([`Replay`]), who is told about it ([`Recorder`]) and where a latency quantile comes from
 //! ([`LatencyView`]).
 //!
@@ -16,6 +16,7 @@
 mod attempt;
 mod budget;
 mod class;
+mod deadline;
 mod error;
 mod latency;
 mod recorder;
@@ -30,6 +31,7 @@ pub mod testing;
 pub use crate::attempt::Attempt;
 pub use crate::budget::{Budget, BudgetError, Grant, Kind};
 pub use crate::class::{Class, Classify, OkWins, accept_if};
+pub use crate::deadline::Deadline;
 pub use crate::error::{BoxError, cause_ref};
 pub use crate::latency::LatencyView;
 pub use crate::recorder::Recorder;
