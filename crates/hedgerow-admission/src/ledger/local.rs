@@ -1,0 +1,327 @@
+//! The books of this process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::book::Book;
+use super::{Answer, BookId, Claim, Correction, Decision, Leased, Ledger, Receipt};
+use crate::error::BuildError;
+use crate::key::Key;
+use crate::rate::{MOST, Rate, Unit};
+use crate::sync::Mutex;
+
+/// Keeps the rates of one process; answers at once.
+///
+/// Each gate makes one of its own. Give several gates the same one (in an `Arc`) and they share the
+/// rates of the same name.
+///
+/// # Cost
+///
+/// One lock a decision. A key's book takes about 150 bytes, and those of a rate of tokens up to 4 KiB
+/// more while calls are open. At most `max_keys` books of keys are kept for each rate: full ones, which
+/// say no more than a new one would, are dropped first; when none is full, further keys share one book.
+pub struct LocalLedger {
+    max_keys: usize,
+    books: Mutex<Books>,
+}
+
+struct Books {
+    /// Instants are counted from here; set by the first one seen.
+    epoch: Option<Instant>,
+    accounts: Vec<Account>,
+    /// Numbers of reservations.
+    next: u64,
+    leases: HashMap<String, Leases>,
+}
+
+/// A rate, with the book of all and those of keys.
+struct Account {
+    rate: Rate,
+    label: String,
+    shared: Book,
+    keyed: HashMap<Key, Book>,
+    /// No search for full books before so many new keys.
+    patience: usize,
+}
+
+#[derive(Default)]
+struct Leases {
+    next: u64,
+    held: HashMap<u64, Instant>,
+}
+
+impl LocalLedger {
+    /// A ledger that keeps the books of at most 10,000 keys for each rate.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_max_keys(10_000)
+    }
+
+    /// A ledger that keeps the books of so many keys for each rate.
+    #[must_use]
+    pub fn with_max_keys(max_keys: usize) -> Self {
+        Self {
+            max_keys,
+            books: Mutex::new(Books {
+                epoch: None,
+                accounts: Vec::new(),
+                next: 1,
+                leases: HashMap::new(),
+            }),
+        }
+    }
+
+    /// How many books of keys are kept now, of all rates.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        let books = self.books.lock();
+        books.accounts.iter().map(|each| each.keyed.len()).sum()
+    }
+}
+
+impl Default for LocalLedger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Books {
+    #[inline]
+    fn nanos(&mut self, now: Instant) -> u64 {
+        // A year ahead of the first instant, so that a book may be full in its past.
+        let epoch = *self.epoch.get_or_insert(now);
+        let since = now.saturating_duration_since(epoch);
+        since.as_secs().saturating_mul(1_000_000_000) + u64::from(since.subsec_nanos())
+    }
+
+    fn instant(&self, nanos: u64) -> Instant {
+        let epoch = self.epoch.expect("an instant was counted before");
+        // An instant that no clock can say is as good as never: a year, and asked again.
+        let year = Duration::from_secs(366 * 86_400);
+        epoch + Duration::from_nanos(nanos).min(year * 100)
+    }
+}
+
+impl Account {
+    /// The book of a key, for a decision.
+    #[inline]
+    fn book(&mut self, key: Option<&Key>, now: u64, max_keys: usize) -> &mut Book {
+        match key {
+            Some(key) if self.rate.per_key => self.keyed_book(key, now, max_keys),
+            _ => &mut self.shared,
+        }
+    }
+
+    fn keyed_book(&mut self, key: &Key, now: u64, max_keys: usize) -> &mut Book {
+        if !self.keyed.contains_key(key) {
+            if self.keyed.len() >= max_keys {
+                self.patience = self.patience.saturating_sub(1);
+                if self.patience == 0 {
+                    self.keyed.retain(|_, book| !book.is_idle(now));
+                    self.patience = (max_keys / 8).max(1);
+                }
+                if self.keyed.len() >= max_keys {
+                    return &mut self.shared;
+                }
+            }
+            let book = Book::new(self.rate.limit, self.rate.period, self.rate.burst, now);
+            self.keyed.insert(key.clone(), book);
+        }
+        match self.keyed.get_mut(key) {
+            Some(book) => book,
+            None => &mut self.shared,
+        }
+    }
+
+    /// The book of a key, if there is one: an absent one has nothing to settle.
+    fn existing(&mut self, key: Option<&Key>) -> &mut Book {
+        match key.filter(|_| self.rate.per_key) {
+            Some(key) => match self.keyed.get_mut(key) {
+                Some(book) => book,
+                None => &mut self.shared,
+            },
+            None => &mut self.shared,
+        }
+    }
+}
+
+// === impl Ledger ===
+
+impl Ledger for LocalLedger {
+    fn open(&self, rate: &Rate) -> Result<BookId, BuildError> {
+        rate.check()?;
+        let label = rate.label();
+        let mut books = self.books.lock();
+        if let Some(at) = books.accounts.iter().position(|each| each.label == label) {
+            if books.accounts[at].rate != *rate {
+                return Err(BuildError::RateName { name: label });
+            }
+            return Ok(BookId(at as u32));
+        }
+        books.accounts.push(Account {
+            shared: Book::new(rate.limit, rate.period, rate.burst, 0),
+            rate: rate.clone(),
+            label,
+            keyed: HashMap::new(),
+            patience: 1,
+        });
+        Ok(BookId((books.accounts.len() - 1) as u32))
+    }
+
+    fn answers_at_once(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn reserve(&self, claim: &Claim<'_>) -> Answer<Decision> {
+        let books = &mut *self.books.lock();
+        let now = books.nanos(claim.now);
+        let mut until = now;
+        let mut others_too = false;
+        for (book, rate) in claim.rates {
+            let account = &mut books.accounts[book.0 as usize];
+            let amount = rate.amount(claim.cost);
+            let Some(at) = account
+                .book(claim.key, now, self.max_keys)
+                .when(now, amount)
+            else {
+                return Answer::Now(Decision::Never);
+            };
+            if at > now {
+                until = until.max(at);
+                others_too |= !rate.per_key;
+            }
+        }
+        if until > now {
+            return Answer::Now(Decision::Wait {
+                until: books.instant(until),
+                own_key: !others_too,
+            });
+        }
+        let mut receipt = Receipt::default();
+        for (word, (book, rate)) in receipt.0.iter_mut().zip(claim.rates) {
+            let account = &mut books.accounts[book.0 as usize];
+            let book = account.book(claim.key, now, self.max_keys);
+            match rate.unit {
+                Unit::Requests => *word = book.take(now, 1),
+                Unit::Tokens => {
+                    *word = books.next;
+                    book.take_open(now, claim.cost, books.next);
+                    books.next += 1;
+                }
+            }
+        }
+        Answer::Now(Decision::Granted(receipt))
+    }
+
+    fn settle(&self, claim: &Claim<'_>, receipt: Receipt, used: u64) {
+        let books = &mut *self.books.lock();
+        let now = books.nanos(claim.now);
+        for (word, (book, rate)) in receipt.0.iter().zip(claim.rates) {
+            if rate.unit == Unit::Tokens {
+                let book = books.accounts[book.0 as usize].existing(claim.key);
+                book.settle(now, claim.cost, *word, used.min(MOST));
+            }
+        }
+    }
+
+    fn refund(&self, claim: &Claim<'_>, receipt: Receipt, sent: bool) {
+        let books = &mut *self.books.lock();
+        let now = books.nanos(claim.now);
+        for (word, (book, rate)) in receipt.0.iter().zip(claim.rates) {
+            let book = books.accounts[book.0 as usize].existing(claim.key);
+            match rate.unit {
+                Unit::Tokens => book.settle(now, claim.cost, *word, 0),
+                Unit::Requests if !sent => book.give_back(now, 1, *word),
+                Unit::Requests => {}
+            }
+        }
+    }
+
+    fn correct(&self, book: BookId, key: Option<&Key>, correction: Correction, now: Instant) {
+        let books = &mut *self.books.lock();
+        let now = books.nanos(now);
+        let Some(account) = books.accounts.get_mut(book.0 as usize) else {
+            return;
+        };
+        let book = account.book(key, now, self.max_keys);
+        if let Some(limit) = correction.limit {
+            let limit = limit.clamp(1, MOST);
+            book.set_limit(now, limit, limit);
+        }
+        if let Some(left) = correction.left {
+            book.leave(now, left);
+        }
+        if let Some(pause) = correction.pause {
+            let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+            book.pause(now.saturating_add(pause));
+        }
+    }
+
+    fn left(&self, book: BookId, key: Option<&Key>, now: Instant) -> Answer<u64> {
+        let books = &mut *self.books.lock();
+        let now = books.nanos(now);
+        Answer::Now(match books.accounts.get_mut(book.0 as usize) {
+            Some(account) => match key.filter(|_| account.rate.per_key) {
+                Some(key) => account
+                    .keyed
+                    .get(key)
+                    .map_or(account.rate.burst, |book| book.left(now)),
+                None => account.shared.left(now),
+            },
+            None => 0,
+        })
+    }
+
+    fn lease(&self, name: &str, places: usize, ttl: Duration, now: Instant) -> Answer<Leased> {
+        let mut books = self.books.lock();
+        let leases = books.leases.entry(name.to_owned()).or_default();
+        leases.held.retain(|_, until| *until > now);
+        if leases.held.len() >= places {
+            let first = leases.held.values().min().copied();
+            let until = first.unwrap_or(now + ttl);
+            return Answer::Now(Leased::Wait { until });
+        }
+        leases.next += 1;
+        let lease = leases.next;
+        leases.held.insert(lease, now + ttl);
+        Answer::Now(Leased::Granted(lease))
+    }
+
+    fn renew(&self, name: &str, lease: u64, ttl: Duration, now: Instant) -> Answer<bool> {
+        let mut books = self.books.lock();
+        let held = books
+            .leases
+            .get_mut(name)
+            .and_then(|leases| leases.held.get_mut(&lease));
+        Answer::Now(match held {
+            Some(until) if *until > now => {
+                *until = now + ttl;
+                true
+            }
+            _ => false,
+        })
+    }
+
+    fn release(&self, name: &str, lease: u64) {
+        let mut books = self.books.lock();
+        if let Some(leases) = books.leases.get_mut(name) {
+            leases.held.remove(&lease);
+            if leases.held.is_empty() {
+                books.leases.remove(name);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LocalLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let books = self.books.lock();
+        let rates: Vec<&str> = books.accounts.iter().map(|each| &*each.label).collect();
+        f.debug_struct("LocalLedger")
+            .field("rates", &rates)
+            .field("max_keys", &self.max_keys)
+            .finish()
+    }
+}

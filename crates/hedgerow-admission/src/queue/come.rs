@@ -1,0 +1,153 @@
+//! How one comes into the queue.
+
+use std::time::{Duration, Instant};
+
+use super::DropRule;
+use super::state::{Closed, Entered, Grant, Rules, State, Wakes};
+use super::waiters::{Id, Kind, List, Phase, Waiter};
+use crate::ask::Ask;
+use crate::error::{Overloaded, ShedReason};
+use crate::ledger::BookId;
+use crate::rate::{MOST, Rate};
+
+impl State {
+    /// One comes: it starts, waits or is refused.
+    pub(crate) fn enter(
+        &mut self,
+        rules: &Rules,
+        ask: Ask,
+        kind: Kind,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) -> Entered {
+        self.counts.entered += 1;
+        let patience = ask.patience.unwrap_or(rules.max_wait);
+        if let Some(reason) = self.refuses(rules, &ask, kind, now) {
+            return Entered::Refused(self.overloaded(reason, Duration::ZERO, now));
+        }
+        let lane = self.lanes.lane(ask.key.as_ref(), ask.priority);
+        self.number += 1;
+        let waiter = Waiter::new(ask, kind, now, lane, self.number);
+        let id = self.waiters.insert(waiter) as Id;
+        self.wait(rules, id, now);
+        self.pump(rules, now, wakes);
+        match self.taken(id) {
+            Some(Ok(grant)) => {
+                self.counts.at_once += 1;
+                self.counts.started += 1;
+                return Entered::Granted(grant);
+            }
+            Some(Err(refused)) => return Entered::Refused(refused),
+            None => {}
+        }
+        if kind == Kind::Request {
+            // Only now: the pump may have made room.
+            let victim = if patience.is_zero() {
+                Some(id)
+            } else if self.waiting > rules.max_depth {
+                Some(self.least_wanted(rules, id, now))
+            } else {
+                None
+            };
+            if let Some(victim) = victim {
+                self.shed(victim, ShedReason::QueueFull, now, wakes);
+                self.keep(rules, wakes);
+                if let Some(Err(refused)) = (victim == id).then(|| self.taken(id)).flatten() {
+                    return Entered::Refused(refused);
+                }
+            }
+        }
+        Entered::Waits(id)
+    }
+
+    pub(super) fn refuses(
+        &self,
+        rules: &Rules,
+        ask: &Ask,
+        kind: Kind,
+        now: Instant,
+    ) -> Option<ShedReason> {
+        if self.closed != Closed::No {
+            return Some(ShedReason::Closed);
+        }
+        let late = ask
+            .deadline
+            .is_some_and(|deadline| deadline.has_passed(now));
+        if late && kind == Kind::Request && rules.queue.rule != DropRule::None {
+            return Some(ShedReason::DeadlinePassed);
+        }
+        let fits = |(_, rate): &(BookId, Rate)| rate.amount(ask.cost) <= MOST;
+        if !rules.rates.iter().all(fits) {
+            return Some(ShedReason::TooLarge);
+        }
+        None
+    }
+
+    /// Who has to go when one more waits than may.
+    pub(super) fn least_wanted(&self, rules: &Rules, newest: Id, now: Instant) -> Id {
+        let level = self.waiters[newest as usize].ask.priority.level();
+        let lower = self.arrivals[level + 1..].iter().rev().find_map(List::last);
+        if let Some(lower) = lower {
+            return lower;
+        }
+        let oldest = self.arrivals[level].first();
+        match oldest {
+            Some(oldest) if self.latest_first(rules, now) => oldest,
+            _ => newest,
+        }
+    }
+
+    pub(super) fn is_waiting(&self, id: Id) -> bool {
+        matches!(self.waiters[id as usize].phase, Phase::Waiting)
+    }
+
+    /// What a waiter has got, if it has: it is gone from the table then.
+    pub(super) fn taken(&mut self, id: Id) -> Option<Result<Grant, Overloaded>> {
+        let waiter = &self.waiters[id as usize];
+        if matches!(waiter.phase, Phase::Waiting | Phase::Asking(_)) {
+            return None;
+        }
+        match self.waiters.remove(id as usize).phase {
+            Phase::Granted(grant) => Some(Ok(grant)),
+            Phase::Shed(refused) => Some(Err(refused)),
+            Phase::Waiting | Phase::Asking(_) => None,
+        }
+    }
+
+    /// Puts one into all lists it belongs to.
+    pub(super) fn wait(&mut self, rules: &Rules, id: Id, now: Instant) {
+        self.lanes.push(&mut self.waiters, id, false);
+        self.enlist(rules, id, now);
+    }
+
+    pub(super) fn enlist(&mut self, rules: &Rules, id: Id, now: Instant) {
+        self.waiting += 1;
+        if self.waiting == 1 {
+            self.standing_since = Some(now);
+        }
+        let waiter = &mut self.waiters[id as usize];
+        if waiter.kind == Kind::Readiness {
+            return;
+        }
+        let own = waiter.ask.patience.and_then(|patience| {
+            Some((
+                waiter.arrived.checked_add(patience)?,
+                ShedReason::WaitedTooLong,
+            ))
+        });
+        let deadline = waiter
+            .ask
+            .deadline
+            .filter(|_| rules.queue.rule != DropRule::None)
+            .map(|deadline| (deadline.instant(), ShedReason::DeadlinePassed));
+        waiter.expires = match (own, deadline) {
+            (Some(own), Some(deadline)) => Some(if deadline.0 <= own.0 { deadline } else { own }),
+            (own, deadline) => own.or(deadline),
+        };
+        if let Some((at, _)) = waiter.expires {
+            self.expiring.insert((at, id));
+        }
+        let level = waiter.ask.priority.level();
+        self.arrivals[level].push(&mut self.waiters, id);
+    }
+}

@@ -1,0 +1,526 @@
+//! The queue itself: who runs, who waits, who is next. No clock, no lock, no user's code.
+
+use std::collections::BTreeSet;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::Queue;
+use super::lanes::Lanes;
+use super::waiters::{Id, Kind, List, Phase, Waiters, Which};
+use crate::ask::{Ask, Priority};
+use crate::error::{Overloaded, ShedReason};
+use crate::key::Key;
+use crate::ledger::Answer;
+use crate::ledger::{BookId, Claim, Decision, Later, Ledger, Receipt};
+use crate::pool::{Pick, Places};
+use crate::rate::Rate;
+
+const LEVELS: usize = Priority::ALL.len();
+
+/// What does not change while a gate lives.
+pub(crate) struct Rules {
+    pub(crate) queue: Queue,
+    pub(crate) rates: Vec<(BookId, Rate)>,
+    pub(crate) ledger: std::sync::Arc<dyn Ledger>,
+    pub(crate) max_depth: usize,
+    pub(crate) max_wait: Duration,
+    /// The ledger answers at once: one who finds nobody waiting need not queue.
+    pub(crate) quiet: bool,
+    /// Some rate counts tokens, so that what was reserved is settled at the end.
+    pub(crate) settles: bool,
+}
+
+/// The right to run, and what has to be given back for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) receipt: Receipt,
+    pub(crate) resource: Option<u32>,
+    pub(crate) key: Option<Key>,
+    pub(crate) cost: u64,
+}
+
+/// What happened to one who came.
+pub(crate) enum Entered {
+    Granted(Grant),
+    Waits(Id),
+    Refused(Overloaded),
+}
+
+/// What a waiter finds when it looks.
+pub(crate) enum Looked {
+    Granted(Grant),
+    Refused(Overloaded),
+    /// The ledger is being asked: the answer is awaited by the waiter.
+    Ask(Later<Decision>),
+    /// It waits on; if an instant is told, it must look again by then.
+    Waits(Option<Instant>),
+}
+
+/// How a waiter left that left by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was waiting, or had not yet used its place.
+    Aborted,
+    /// It had been refused, and had not seen it.
+    Refused(Overloaded),
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) entered: u64,
+    /// Without a wait.
+    pub(crate) at_once: u64,
+    pub(crate) started: u64,
+    pub(crate) finished: u64,
+    pub(crate) aborted: u64,
+    pub(crate) shed: [u64; ShedReason::ALL.len()],
+}
+
+/// Whether new ones are admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Closed {
+    #[default]
+    No,
+    /// Nobody enters, who waits is served.
+    Draining,
+    /// Nobody enters, nobody waits.
+    Yes,
+}
+
+/// Who is to be woken once the lock is free.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+/// The queue.
+pub(crate) struct State {
+    pub(crate) running: usize,
+    /// The limit as it was last told.
+    pub(crate) limit: usize,
+    pub(crate) waiting: usize,
+    pub(crate) closed: Closed,
+    pub(crate) counts: Counts,
+    pub(crate) places: Option<Places>,
+    pub(super) waiters: Waiters,
+    pub(super) lanes: Lanes,
+    /// All requests that wait, by arrival.
+    pub(super) arrivals: [List; LEVELS],
+    /// Those that are given up for a reason of their own.
+    pub(super) expiring: BTreeSet<(Instant, Id)>,
+    /// Since when somebody waits without a break.
+    pub(super) standing_since: Option<Instant>,
+    /// When a rate of all, or a resource, has something again.
+    pub(super) stuck_until: Option<Instant>,
+    /// Nobody starts before: an answer of a distant ledger said so.
+    pub(super) hold_until: Option<Instant>,
+    /// Who looks after the clock for all.
+    pub(super) keeper: Option<Id>,
+    /// When it looks next, if at all; `None` while it is about to.
+    pub(super) armed: Option<Option<Instant>>,
+    pub(super) number: u64,
+    /// The last start from the queue, and how far apart starts are (ns, smoothed).
+    last_start: Option<Instant>,
+    pace_ns: f64,
+    /// Those that wait for the whole to be empty.
+    pub(crate) drained: Vec<Waker>,
+}
+
+pub(super) enum Start {
+    Now(Grant),
+    Asked(Later<Decision>),
+    Stuck(Instant),
+    Blocked(Instant),
+    Never(ShedReason),
+}
+
+impl Wakes {
+    pub(crate) fn add(&mut self, waker: Waker) {
+        if self.first.is_none() {
+            self.first = Some(waker);
+        } else {
+            self.rest.push(waker);
+        }
+    }
+
+    /// Wakes them; the lock must be free.
+    pub(crate) fn wake(self) {
+        if let Some(first) = self.first {
+            first.wake();
+            for waker in self.rest {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new(queue: Queue, per_key: Option<usize>, places: Option<Places>) -> Self {
+        Self {
+            running: 0,
+            limit: usize::MAX,
+            waiting: 0,
+            closed: Closed::No,
+            counts: Counts::default(),
+            places,
+            waiters: Slab::new(),
+            lanes: Lanes::new(queue.order, per_key),
+            arrivals: [List::new(Which::Arrival); LEVELS],
+            expiring: BTreeSet::new(),
+            standing_since: None,
+            stuck_until: None,
+            hold_until: None,
+            keeper: None,
+            armed: None,
+            number: 0,
+            last_start: None,
+            pace_ns: 0.0,
+            drained: Vec::new(),
+        }
+    }
+
+    pub(crate) fn of_key(&self, key: &Key) -> (usize, usize) {
+        self.lanes.of(key)
+    }
+
+    pub(crate) fn keys(&self) -> usize {
+        self.lanes.keys()
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.lanes.steps
+    }
+
+    /// Whether one who comes now, with nobody waiting, finds a place: the quiet way.
+    #[inline]
+    pub(crate) fn enter_quietly(
+        &mut self,
+        rules: &Rules,
+        ask: &Ask,
+        now: Option<Instant>,
+    ) -> Option<Grant> {
+        let closed = self.closed != Closed::No;
+        if self.waiting > 0 || self.running >= self.limit || closed || !rules.quiet {
+            return None;
+        }
+        if rules.rates.is_empty() && self.places.is_none() && ask.key.is_none() {
+            self.running += 1;
+            self.counts.entered += 1;
+            self.counts.at_once += 1;
+            self.counts.started += 1;
+            return Some(Grant {
+                receipt: Receipt::default(),
+                resource: None,
+                key: None,
+                cost: ask.cost,
+            });
+        }
+        if self.lanes.is_full(ask.key.as_ref()) {
+            return None;
+        }
+        match Self::start(&mut self.places, rules, ask, now?) {
+            Start::Now(grant) => {
+                self.running += 1;
+                self.counts.entered += 1;
+                self.counts.at_once += 1;
+                self.counts.started += 1;
+                self.lanes.started(grant.key.as_ref());
+                Some(grant)
+            }
+            Start::Asked(_) | Start::Stuck(_) | Start::Blocked(_) | Start::Never(_) => None,
+        }
+    }
+
+    /// Takes one out of all lists.
+    pub(super) fn unlink(&mut self, id: Id) {
+        self.lanes.remove(&mut self.waiters, id);
+        let waiter = &self.waiters[id as usize];
+        if let Some((at, _)) = waiter.expires {
+            self.expiring.remove(&(at, id));
+        }
+        if waiter.kind == Kind::Request {
+            let level = waiter.ask.priority.level();
+            self.arrivals[level].remove(&mut self.waiters, id);
+        }
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            self.standing_since = None;
+            self.stuck_until = None;
+            self.hold_until = None;
+        }
+        if self.keeper == Some(id) {
+            self.keeper = None;
+            self.armed = None;
+        }
+    }
+
+    /// Starts whoever may start, and gives up whoever must be given up.
+    pub(crate) fn pump(&mut self, rules: &Rules, now: Instant, wakes: &mut Wakes) {
+        if self.waiting > 0 {
+            self.give_up_overdue(rules, now, wakes);
+            self.lanes.unblock(Some(now));
+            self.stuck_until = None;
+        }
+        if self.hold_until.is_some_and(|until| until <= now) {
+            self.hold_until = None;
+        }
+        while self.waiting > 0 && self.running < self.limit && self.hold_until.is_none() {
+            let Some((lane, id)) = self.lanes.next(self.latest_first(rules, now)) else {
+                break;
+            };
+            let ask = &self.waiters[id as usize].ask;
+            match Self::start(&mut self.places, rules, ask, now) {
+                Start::Now(grant) => {
+                    self.lanes.turn(lane);
+                    self.unlink(id);
+                    self.running += 1;
+                    self.lanes.started(grant.key.as_ref());
+                    self.paced(now);
+                    self.settle_waiter(id, Phase::Granted(grant), wakes);
+                }
+                Start::Asked(answer) => {
+                    self.lanes.turn(lane);
+                    self.unlink(id);
+                    self.running += 1;
+                    let key = self.waiters[id as usize].ask.key.clone();
+                    self.lanes.started(key.as_ref());
+                    self.settle_waiter(id, Phase::Asking(Some(answer)), wakes);
+                }
+                Start::Stuck(until) => {
+                    self.stuck_until = Some(until);
+                    break;
+                }
+                Start::Blocked(until) => self.lanes.block(lane, until),
+                Start::Never(reason) => self.shed(id, reason, now, wakes),
+            }
+        }
+        self.keep(rules, wakes);
+    }
+
+    pub(super) fn settle_waiter(&mut self, id: Id, phase: Phase, wakes: &mut Wakes) {
+        let waiter = &mut self.waiters[id as usize];
+        waiter.phase = phase;
+        if let Some(waker) = waiter.waker.take() {
+            wakes.add(waker);
+        }
+    }
+
+    pub(super) fn shed(&mut self, id: Id, reason: ShedReason, now: Instant, wakes: &mut Wakes) {
+        let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
+        let refused = self.overloaded(reason, waited, now);
+        self.unlink(id);
+        self.settle_waiter(id, Phase::Shed(refused), wakes);
+    }
+
+    /// Tries to take all that a request needs besides its place.
+    pub(super) fn start(
+        places: &mut Option<Places>,
+        rules: &Rules,
+        ask: &Ask,
+        now: Instant,
+    ) -> Start {
+        let picked = match places {
+            None => None,
+            Some(places) => match places.pick(now) {
+                Pick::Taken(resource) => Some(resource),
+                Pick::Later(Some(until)) => return Start::Stuck(until),
+                // Somebody who gives one back, or revives one, looks at the queue again.
+                Pick::Later(None) => return Start::Stuck(now + Duration::from_secs(3_600)),
+                Pick::Never => return Start::Never(ShedReason::NoResource),
+            },
+        };
+        let decision = if rules.rates.is_empty() {
+            Decision::Granted(Receipt::default())
+        } else {
+            match rules
+                .ledger
+                .reserve(&rules.claim(ask.key.as_ref(), ask.cost, now))
+            {
+                Answer::Now(decision) => decision,
+                Answer::Later(later) => {
+                    // The resource is picked again when the answer is there.
+                    put_back(places, picked);
+                    return Start::Asked(later);
+                }
+            }
+        };
+        if !matches!(decision, Decision::Granted(_)) {
+            put_back(places, picked);
+        }
+        match decision {
+            Decision::Granted(receipt) => Start::Now(Grant {
+                receipt,
+                resource: picked,
+                key: ask.key.clone(),
+                cost: ask.cost,
+            }),
+            Decision::Wait {
+                until,
+                own_key: true,
+            } if ask.key.is_some() => Start::Blocked(until),
+            Decision::Wait { until, .. } => Start::Stuck(until),
+            Decision::Never => Start::Never(ShedReason::TooLarge),
+            Decision::Failed => Start::Never(ShedReason::Ledger),
+        }
+    }
+
+    /// One that ran has ended. `aborted`: it never used its place.
+    #[inline]
+    pub(crate) fn end(
+        &mut self,
+        rules: &Rules,
+        grant: &Grant,
+        now: Option<Instant>,
+        aborted: bool,
+        wakes: &mut Wakes,
+    ) {
+        self.running -= 1;
+        self.counts.finished += u64::from(!aborted);
+        put_back(&mut self.places, grant.resource);
+        self.lanes.ended(grant.key.as_ref());
+        if self.waiting > 0
+            && let Some(now) = now
+        {
+            if !rules.rates.is_empty() {
+                self.lanes.unblock_key(grant.key.as_ref());
+            }
+            self.pump(rules, now, wakes);
+        }
+        self.tell_drained(wakes);
+    }
+
+    /// Those that wait for the whole to be empty are woken when it is.
+    #[inline]
+    pub(super) fn tell_drained(&mut self, wakes: &mut Wakes) {
+        if self.running == 0 && self.waiting == 0 {
+            for waker in self.drained.drain(..) {
+                wakes.add(waker);
+            }
+        }
+    }
+
+    /// Everybody who waits is refused.
+    pub(crate) fn refuse_all(&mut self, now: Instant, wakes: &mut Wakes) {
+        let waiting: Vec<Id> = self
+            .waiters
+            .iter()
+            .filter(|(_, waiter)| matches!(waiter.phase, Phase::Waiting))
+            .map(|(id, _)| id as Id)
+            .collect();
+        for id in waiting {
+            self.shed(id, ShedReason::Closed, now, wakes);
+        }
+    }
+
+    /// Everything may have changed: all that wait are looked at again.
+    pub(crate) fn reconsider(&mut self, rules: &Rules, now: Instant, wakes: &mut Wakes) {
+        self.lanes.unblock(None);
+        self.hold_until = None;
+        self.pump(rules, now, wakes);
+    }
+
+    /// Sees to it that somebody looks after the clock.
+    pub(super) fn keep(&mut self, rules: &Rules, wakes: &mut Wakes) {
+        if self.waiting == 0 {
+            return;
+        }
+        if let Some(id) = self.keeper {
+            // It looks soon, or by the time at which it must.
+            let Some(armed) = self.armed else { return };
+            let due = self.due(rules);
+            if due.is_none() || armed.is_some_and(|armed| due.is_some_and(|due| armed <= due)) {
+                return;
+            }
+            self.armed = None;
+            self.wake(id, wakes);
+            return;
+        }
+        // Who has no waker yet has not been polled, and takes the post when it is.
+        let hindmost = self.arrivals.iter().rev().find_map(List::last);
+        let foremost = self.arrivals.iter().find_map(List::first);
+        let fit = |id: &Id| self.waiters[*id as usize].waker.is_some();
+        if let Some(id) = hindmost.filter(fit).or_else(|| foremost.filter(fit)) {
+            self.keeper = Some(id);
+            self.armed = None;
+            self.wake(id, wakes);
+        } else if hindmost.is_none() {
+            // Only services that get ready.
+            let ready = self.waiters.iter().find(|(_, waiter)| {
+                waiter.waker.is_some() && matches!(waiter.phase, Phase::Waiting)
+            });
+            if let Some((id, _)) = ready {
+                self.keeper = Some(id as Id);
+                self.armed = None;
+                self.wake(id as Id, wakes);
+            }
+        }
+    }
+
+    fn wake(&self, id: Id, wakes: &mut Wakes) {
+        if let Some(waker) = &self.waiters[id as usize].waker {
+            wakes.add(waker.clone());
+        }
+    }
+
+    pub(super) fn paced(&mut self, now: Instant) {
+        if let Some(last) = self.last_start.replace(now) {
+            let apart = now.saturating_duration_since(last).as_secs_f64() * 1e9;
+            self.pace_ns += (apart - self.pace_ns) / 16.0;
+        }
+    }
+
+    /// One is refused: counted here, and nowhere else.
+    pub(crate) fn overloaded(
+        &mut self,
+        reason: ShedReason,
+        waited: Duration,
+        now: Instant,
+    ) -> Overloaded {
+        self.counts.shed[reason as usize] += 1;
+        let queue = self.pace_ns * (self.waiting + 1) as f64;
+        let pace = (self.pace_ns > 0.0).then(|| Duration::from_nanos(queue as u64));
+        let stuck = self
+            .stuck_until
+            .map(|until| until.saturating_duration_since(now));
+        let retry_after = if reason.may_pass_later() {
+            stuck.max(pace)
+        } else {
+            None
+        };
+        Overloaded {
+            reason,
+            depth: self.waiting,
+            limit: (self.limit < usize::MAX).then_some(self.limit),
+            waited,
+            retry_after,
+        }
+    }
+}
+
+fn put_back(places: &mut Option<Places>, resource: Option<u32>) {
+    if let (Some(resource), Some(places)) = (resource, places) {
+        places.put_back(resource);
+    }
+}
+
+impl Rules {
+    pub(crate) fn claim<'a>(&'a self, key: Option<&'a Key>, cost: u64, now: Instant) -> Claim<'a> {
+        Claim {
+            rates: &self.rates,
+            key,
+            cost,
+            now,
+        }
+    }
+
+    pub(crate) fn refund(&self, grant: &Grant, now: Instant, sent: bool) {
+        if !self.rates.is_empty() {
+            let claim = self.claim(grant.key.as_ref(), grant.cost, now);
+            self.ledger.refund(&claim, grant.receipt, sent);
+        }
+    }
+}

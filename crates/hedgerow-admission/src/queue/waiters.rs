@@ -1,0 +1,160 @@
+//! Those who wait, in lists that need no memory of their own.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::state::Grant;
+use crate::ask::Ask;
+use crate::error::Overloaded;
+use crate::error::ShedReason;
+use crate::ledger::{Decision, Later};
+
+/// A waiter's place in the table.
+pub(crate) type Id = u32;
+
+const NONE: Id = Id::MAX;
+
+/// What kind of waiter it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A request: may be refused.
+    Request,
+    /// A service that gets ready: waits as long as it must.
+    Readiness,
+}
+
+/// One who waits.
+pub(super) struct Waiter {
+    pub(super) ask: Ask,
+    pub(super) kind: Kind,
+    pub(super) arrived: Instant,
+    pub(super) lane: u32,
+    /// Its number in the order of arrival.
+    pub(super) number: u64,
+    /// When it is given up for a reason of its own.
+    pub(super) expires: Option<(Instant, ShedReason)>,
+    pub(super) phase: Phase,
+    pub(super) waker: Option<Waker>,
+    links: [Link; 2],
+}
+
+/// What became of a waiter.
+pub(super) enum Phase {
+    Waiting,
+    /// It has a place, and the ledger is being asked: by the waiter itself, once it has seen this.
+    Asking(Option<Later<Decision>>),
+    /// It may start.
+    Granted(Grant),
+    /// It was refused.
+    Shed(Overloaded),
+}
+
+#[derive(Clone, Copy)]
+struct Link {
+    before: Id,
+    after: Id,
+}
+
+/// A list of waiters: of its lane, or of all by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Lane,
+    Arrival,
+}
+
+/// The two ends of a list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    pub(super) which: Which,
+    head: Id,
+    tail: Id,
+}
+
+pub(super) type Waiters = Slab<Waiter>;
+
+impl Waiter {
+    pub(super) fn new(ask: Ask, kind: Kind, arrived: Instant, lane: u32, number: u64) -> Self {
+        let alone = Link {
+            before: NONE,
+            after: NONE,
+        };
+        Self {
+            ask,
+            kind,
+            arrived,
+            lane,
+            number,
+            expires: None,
+            phase: Phase::Waiting,
+            waker: None,
+            links: [alone; 2],
+        }
+    }
+}
+
+impl List {
+    pub(super) const fn new(which: Which) -> Self {
+        Self {
+            which,
+            head: NONE,
+            tail: NONE,
+        }
+    }
+
+    pub(super) const fn first(&self) -> Option<Id> {
+        if self.head == NONE {
+            None
+        } else {
+            Some(self.head)
+        }
+    }
+
+    pub(super) const fn last(&self) -> Option<Id> {
+        if self.tail == NONE {
+            None
+        } else {
+            Some(self.tail)
+        }
+    }
+
+    pub(super) fn push(&mut self, all: &mut Waiters, id: Id) {
+        let which = self.which as usize;
+        all[id as usize].links[which] = Link {
+            before: self.tail,
+            after: NONE,
+        };
+        match self.last() {
+            Some(last) => all[last as usize].links[which].after = id,
+            None => self.head = id,
+        }
+        self.tail = id;
+    }
+
+    pub(super) fn push_first(&mut self, all: &mut Waiters, id: Id) {
+        let which = self.which as usize;
+        all[id as usize].links[which] = Link {
+            before: NONE,
+            after: self.head,
+        };
+        match self.first() {
+            Some(first) => all[first as usize].links[which].before = id,
+            None => self.tail = id,
+        }
+        self.head = id;
+    }
+
+    pub(super) fn remove(&mut self, all: &mut Waiters, id: Id) {
+        let which = self.which as usize;
+        let Link { before, after } = all[id as usize].links[which];
+        match before {
+            NONE => self.head = after,
+            before => all[before as usize].links[which].after = after,
+        }
+        match after {
+            NONE => self.tail = before,
+            after => all[after as usize].links[which].before = before,
+        }
+    }
+}

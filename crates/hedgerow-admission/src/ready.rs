@@ -1,0 +1,146 @@
+//! The service that asks before it is ready.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hedgerow_core::{BoxError, Classify, OkWins};
+use pin_project::pin_project;
+use tower_service::Service;
+
+use crate::ask::Ask;
+use crate::permit::{Arrival, Permit, Waiting};
+use crate::queue::Kind;
+use crate::review::{Judged, Reviews};
+use crate::shared::Shared;
+
+/// The service that [`ReadyAdmissionLayer`](crate::ReadyAdmissionLayer) makes.
+pub struct ReadyAdmission<S, T = ()> {
+    inner: S,
+    shared: Arc<Shared<T>>,
+    stage: Stage<T>,
+}
+
+enum Stage<T> {
+    Idle,
+    Waiting(Pin<Box<Waiting<T>>>),
+    Ready(Permit<T>),
+}
+
+impl<S, T> ReadyAdmission<S, T> {
+    pub(crate) const fn new(inner: S, shared: Arc<Shared<T>>) -> Self {
+        Self {
+            inner,
+            shared,
+            stage: Stage::Idle,
+        }
+    }
+
+    /// The wrapped service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S, Req, T> Service<Req> for ReadyAdmission<S, T>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = Running<S::Future, T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        loop {
+            match &mut self.stage {
+                Stage::Ready(_) => return self.inner.poll_ready(cx).map_err(Into::into),
+                Stage::Waiting(waiting) => {
+                    self.stage = match ready!(waiting.as_mut().poll(cx)) {
+                        Ok(permit) => Stage::Ready(permit),
+                        Err(refused) => {
+                            self.stage = Stage::Idle;
+                            return Poll::Ready(Err(refused.into()));
+                        }
+                    };
+                }
+                Stage::Idle => {
+                    let ask = Ask::new();
+                    self.stage = if let Some(admitted) = self.shared.enter_quietly(&ask) {
+                        Stage::Ready(Permit::new(self.shared.clone(), admitted))
+                    } else {
+                        match Arrival::new(&self.shared, ask, Kind::Readiness) {
+                            Arrival::Permit(permit) => Stage::Ready(permit),
+                            Arrival::Waiting(waiting) => Stage::Waiting(Box::pin(waiting)),
+                            Arrival::Refused(refused) => {
+                                return Poll::Ready(Err(refused.into()));
+                            }
+                        }
+                    };
+                }
+            }
+        }
+    }
+
+    /// # Panics
+    ///
+    /// If it was not made ready.
+    fn call(&mut self, request: Req) -> Self::Future {
+        let Stage::Ready(permit) = std::mem::replace(&mut self.stage, Stage::Idle) else {
+            panic!("called without being made ready");
+        };
+        let permit = permit.in_flight();
+        Running {
+            inner: self.inner.call(request),
+            permit: Some(permit),
+        }
+    }
+}
+
+/// The response future of [`ReadyAdmission`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Running<F, T = ()> {
+    #[pin]
+    inner: F,
+    permit: Option<Permit<T>>,
+}
+
+impl<F, Res, E, T> Future for Running<F, T>
+where
+    F: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+    OkWins: Classify<Res, E>,
+{
+    type Output = Result<Res, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        if let Some(mut permit) = this.permit.take() {
+            permit.set(Judged(OkWins).review(&result));
+        }
+        Poll::Ready(result.map_err(Into::into))
+    }
+}
+
+impl<S: Clone, T> Clone for ReadyAdmission<S, T> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.shared.clone())
+    }
+}
+
+impl<S: fmt::Debug, T> fmt::Debug for ReadyAdmission<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyAdmission")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F, T> fmt::Debug for Running<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}

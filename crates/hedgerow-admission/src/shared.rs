@@ -1,0 +1,441 @@
+//! What all holders of a gate share, and the lock around the queue.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use hedgerow_core::Recorder;
+use hedgerow_latency::Latency;
+
+use crate::ask::{Ask, Priority};
+use crate::error::{Overloaded, ShedReason};
+use crate::event::{AdmissionEvent, Happened};
+use crate::key::Key;
+use crate::ledger::Decision;
+use crate::limit::{LimitPolicy, Outcome, Sample};
+use crate::pool::Verdict;
+use crate::queue::{Closed, Ended, Entered, Grant, Id, Kind, Looked, Rules, State, Wakes};
+use crate::sync::Mutex;
+
+/// Where the limit comes from.
+pub(crate) enum Limit {
+    /// A number, or `usize::MAX` for none.
+    Number(AtomicUsize),
+    /// A policy, and the number that it is overridden by.
+    Policy(Arc<dyn LimitPolicy>, AtomicUsize),
+}
+
+pub(crate) type Told = Option<Arc<dyn Recorder<AdmissionEvent> + Send + Sync>>;
+
+/// A gate.
+pub(crate) struct Shared<T> {
+    pub(crate) state: Mutex<State>,
+    pub(crate) rules: Rules,
+    pub(crate) limit: Limit,
+    pub(crate) recorder: Told,
+    pub(crate) resources: Arc<[T]>,
+    /// Waits that were more than nothing.
+    pub(crate) waits: Latency,
+    /// Whether an admission needs to know the time, though nobody waits.
+    pub(crate) timed: bool,
+    pub(crate) ids: AtomicU64,
+}
+
+/// What the events of one request say.
+#[derive(Debug)]
+pub(crate) struct Story {
+    id: u64,
+    label: Option<Key>,
+    key: Option<Key>,
+    priority: Priority,
+    cost: u64,
+    pub(crate) waited: Duration,
+}
+
+/// One that was admitted.
+pub(crate) struct Admitted {
+    pub(crate) grant: Grant,
+    /// When, if anybody wants to know.
+    pub(crate) at: Option<Instant>,
+    pub(crate) story: Option<Box<Story>>,
+}
+
+/// One that came.
+pub(crate) enum Came {
+    Admitted(Admitted),
+    Waits {
+        id: Id,
+        arrived: Instant,
+        story: Option<Box<Story>>,
+    },
+    Refused(Overloaded),
+}
+
+/// The figures of the moment.
+#[derive(Clone, Copy)]
+struct Moment {
+    active: usize,
+    queued: usize,
+    limit: usize,
+}
+
+impl Limit {
+    #[inline]
+    fn now(&self, known: usize) -> usize {
+        match self {
+            Self::Number(number) => number.load(Ordering::Acquire),
+            Self::Policy(policy, set) => match set.load(Ordering::Acquire) {
+                usize::MAX => {
+                    // One that panics keeps the limit that it said last.
+                    catch_unwind(AssertUnwindSafe(|| policy.limit())).unwrap_or(known)
+                }
+                number => number,
+            },
+        }
+    }
+
+    pub(crate) fn learner(&self) -> Option<&Arc<dyn LimitPolicy>> {
+        match self {
+            Self::Policy(policy, _) if policy.learns() => Some(policy),
+            _ => None,
+        }
+    }
+}
+
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl State {
+    fn moment(&self) -> Moment {
+        Moment {
+            active: self.running,
+            queued: self.waiting,
+            limit: self.limit,
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// Refreshes the limit that the queue works with. Before the lock: a policy is user's code.
+    #[inline]
+    fn limit_now(&self) -> usize {
+        self.limit.now(usize::MAX)
+    }
+
+    /// One who finds a place without waiting, if so.
+    #[inline]
+    pub(crate) fn enter_quietly(&self, ask: &Ask) -> Option<Admitted> {
+        if self.recorder.is_some() {
+            return None;
+        }
+        let limit = self.limit_now();
+        let at = self.timed.then(clock);
+        let mut state = self.state.lock();
+        state.limit = limit;
+        let grant = state.enter_quietly(&self.rules, ask, at)?;
+        Some(Admitted {
+            grant,
+            at,
+            story: None,
+        })
+    }
+
+    /// One who comes only if it need not wait.
+    pub(crate) fn enter_at_once(&self, ask: &Ask) -> Option<Admitted> {
+        let limit = self.limit_now();
+        let now = clock();
+        let (grant, moment) = {
+            let mut state = self.state.lock();
+            state.limit = limit;
+            let grant = state.enter_quietly(&self.rules, ask, Some(now))?;
+            (grant, state.moment())
+        };
+        let story = self.story(ask);
+        self.tell(story.as_deref(), Happened::Started, moment, Duration::ZERO);
+        Some(Admitted {
+            grant,
+            at: Some(now),
+            story,
+        })
+    }
+
+    /// One comes.
+    pub(crate) fn enter(&self, ask: Ask, kind: Kind) -> Came {
+        let now = clock();
+        let limit = self.limit_now();
+        let story = self.story(&ask);
+        let mut wakes = Wakes::default();
+        let (entered, moment) = {
+            let mut state = self.state.lock();
+            state.limit = limit;
+            let entered = state.enter(&self.rules, ask, kind, now, &mut wakes);
+            (entered, state.moment())
+        };
+        wakes.wake();
+        match entered {
+            Entered::Granted(grant) => {
+                self.tell(story.as_deref(), Happened::Started, moment, Duration::ZERO);
+                Came::Admitted(Admitted {
+                    grant,
+                    at: Some(now),
+                    story,
+                })
+            }
+            Entered::Waits(id) => {
+                self.tell(story.as_deref(), Happened::Queued, moment, Duration::ZERO);
+                Came::Waits {
+                    id,
+                    arrived: now,
+                    story,
+                }
+            }
+            Entered::Refused(refused) => {
+                let shed = Happened::Shed(refused.reason);
+                self.tell(story.as_deref(), shed, moment, Duration::ZERO);
+                Came::Refused(refused)
+            }
+        }
+    }
+
+    /// One is refused before it could ask.
+    pub(crate) fn refuse(&self, reason: ShedReason) -> Overloaded {
+        let story = self.story(&Ask::new());
+        let (refused, moment) = {
+            let mut state = self.state.lock();
+            state.counts.entered += 1;
+            let refused = state.overloaded(reason, Duration::ZERO, clock());
+            (refused, state.moment())
+        };
+        self.tell(
+            story.as_deref(),
+            Happened::Shed(reason),
+            moment,
+            Duration::ZERO,
+        );
+        refused
+    }
+
+    /// A waiter looks what has become of it.
+    pub(crate) fn look(&self, id: Id, waker: &Waker) -> Looked {
+        let now = clock();
+        let limit = self.limit_now();
+        let mut wakes = Wakes::default();
+        let looked = {
+            let mut state = self.state.lock();
+            state.limit = limit;
+            state.look(&self.rules, id, waker, now, &mut wakes)
+        };
+        wakes.wake();
+        looked
+    }
+
+    /// The ledger has answered a waiter.
+    pub(crate) fn answered(&self, id: Id, decision: Decision) {
+        let limit = self.limit_now();
+        self.with(|shared, state, now, wakes| {
+            state.limit = limit;
+            state.answered(&shared.rules, id, decision, now, wakes);
+        });
+    }
+
+    /// A waiter has got its place.
+    pub(crate) fn admitted(
+        &self,
+        grant: Grant,
+        arrived: Instant,
+        mut story: Option<Box<Story>>,
+    ) -> Admitted {
+        let now = clock();
+        let waited = now.saturating_duration_since(arrived);
+        self.waits.record(waited);
+        if let Some(story) = &mut story {
+            story.waited = waited;
+            let moment = self.state.lock().moment();
+            self.tell(Some(story), Happened::Started, moment, Duration::ZERO);
+        }
+        Admitted {
+            grant,
+            at: Some(now),
+            story,
+        }
+    }
+
+    /// A waiter has seen that it was refused.
+    pub(crate) fn refused(&self, refused: Overloaded, story: Option<Box<Story>>) {
+        if let Some(mut story) = story {
+            story.waited = refused.waited;
+            let moment = self.state.lock().moment();
+            let shed = Happened::Shed(refused.reason);
+            self.tell(Some(&story), shed, moment, Duration::ZERO);
+        }
+    }
+
+    /// A waiter leaves by itself.
+    pub(crate) fn leave(&self, id: Id, arrived: Instant, story: Option<Box<Story>>) {
+        let mut moment = None;
+        let ended = self.with(|shared, state, now, wakes| {
+            let ended = state.leave(&shared.rules, id, now, wakes);
+            moment = Some((state.moment(), now));
+            ended
+        });
+        if let (Some(mut story), Some((moment, now))) = (story, moment) {
+            story.waited = now.saturating_duration_since(arrived);
+            let happened = match ended {
+                Ended::Aborted => Happened::AbortedWaiting,
+                Ended::Refused(refused) => Happened::Shed(refused.reason),
+            };
+            self.tell(Some(&story), happened, moment, Duration::ZERO);
+        }
+    }
+
+    /// A waiter leaves because it was told to.
+    pub(crate) fn cancel(&self, id: Id, arrived: Instant, story: Option<Box<Story>>) -> Overloaded {
+        let (depth, limit) = {
+            let state = self.state.lock();
+            (state.waiting, state.limit)
+        };
+        self.leave(id, arrived, story);
+        Overloaded {
+            reason: ShedReason::Cancelled,
+            depth,
+            limit: (limit < usize::MAX).then_some(limit),
+            waited: clock().saturating_duration_since(arrived),
+            retry_after: None,
+        }
+    }
+
+    /// One that ran has ended.
+    #[inline]
+    pub(crate) fn finish(
+        &self,
+        admitted: &mut Admitted,
+        outcome: Outcome,
+        used: Option<u64>,
+        verdict: Verdict,
+    ) {
+        let learner = self.limit.learner();
+        let mut now = None;
+        let judged = verdict != Verdict::Keep;
+        if self.rules.settles || learner.is_some() || admitted.story.is_some() || judged {
+            let at = clock();
+            now = Some(at);
+            if self.rules.settles {
+                self.settle(&admitted.grant, outcome, used, at);
+            }
+        }
+        let limit = self.limit_now();
+        let mut wakes = Wakes::default();
+        let moment = {
+            let mut state = self.state.lock();
+            state.limit = limit;
+            if state.waiting > 0 && now.is_none() {
+                now = Some(clock());
+            }
+            if let (Some(resource), Some(at)) = (admitted.grant.resource, now)
+                && let Some(places) = &mut state.places
+            {
+                places.judge(resource, verdict, at);
+            }
+            state.end(&self.rules, &admitted.grant, now, false, &mut wakes);
+            state.moment()
+        };
+        wakes.wake();
+        if let Some(now) = now {
+            self.learn(admitted, outcome, now, moment);
+        }
+    }
+
+    /// What was reserved of the rates is settled.
+    fn settle(&self, grant: &Grant, outcome: Outcome, used: Option<u64>, now: Instant) {
+        let used = match (outcome, used) {
+            (_, Some(used)) => used,
+            (Outcome::Answered, None) => grant.cost,
+            _ => return self.rules.refund(grant, now, true),
+        };
+        let claim = self.rules.claim(grant.key.as_ref(), grant.cost, now);
+        self.rules.ledger.settle(&claim, grant.receipt, used);
+    }
+
+    /// The policy and the recorder are told of an end.
+    fn learn(&self, admitted: &Admitted, outcome: Outcome, now: Instant, moment: Moment) {
+        let ran = admitted
+            .at
+            .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if let Some(policy) = self.limit.learner() {
+            let sample = Sample::new(now, ran, outcome, moment.active + 1, moment.queued);
+            // Its panic costs it this sample.
+            let _ = catch_unwind(AssertUnwindSafe(|| policy.observe(&sample)));
+            if moment.queued > 0 && self.limit_now() != moment.limit {
+                self.reconsider();
+            }
+        }
+        let finished = Happened::Finished(outcome);
+        self.tell(admitted.story.as_deref(), finished, moment, ran);
+    }
+
+    /// The limit, a rate or a resource has changed.
+    pub(crate) fn reconsider(&self) {
+        let limit = self.limit_now();
+        self.with(|shared, state, now, wakes| {
+            state.limit = limit;
+            state.reconsider(&shared.rules, now, wakes);
+        });
+    }
+
+    pub(crate) fn close(&self, how: Closed) {
+        self.with(|_, state, now, wakes| {
+            state.closed = how;
+            if how == Closed::Yes {
+                state.refuse_all(now, wakes);
+            }
+        });
+    }
+
+    /// Does something under the lock, and wakes whom it says after it.
+    pub(crate) fn with<R>(
+        &self,
+        act: impl FnOnce(&Self, &mut State, Instant, &mut Wakes) -> R,
+    ) -> R {
+        let now = clock();
+        let mut wakes = Wakes::default();
+        let result = act(self, &mut self.state.lock(), now, &mut wakes);
+        wakes.wake();
+        result
+    }
+
+    fn story(&self, ask: &Ask) -> Option<Box<Story>> {
+        self.recorder.as_ref()?;
+        Some(Box::new(Story {
+            id: self.ids.fetch_add(1, Ordering::Relaxed) + 1,
+            label: ask.label.clone(),
+            key: ask.key.clone(),
+            priority: ask.priority,
+            cost: ask.cost,
+            waited: Duration::ZERO,
+        }))
+    }
+
+    fn tell(&self, story: Option<&Story>, what: Happened, moment: Moment, ran: Duration) {
+        let (Some(recorder), Some(story)) = (&self.recorder, story) else {
+            return;
+        };
+        let event = AdmissionEvent {
+            what,
+            id: story.id,
+            label: story.label.clone(),
+            key: story.key.clone(),
+            priority: story.priority,
+            cost: story.cost,
+            active: moment.active,
+            queued: moment.queued,
+            limit: (moment.limit < usize::MAX).then_some(moment.limit),
+            waited: story.waited,
+            ran,
+        };
+        // A recorder of a type of its own may panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| recorder.record(&event)));
+    }
+}
