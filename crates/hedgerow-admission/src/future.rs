@@ -58,7 +58,8 @@ impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
         Self { stage, parts }
     }
 
-    pub(crate) const fn readying(permit: Permit<T>, next: (S, Req), parts: Arc<P>) -> Self {
+    pub(crate) fn readying(mut permit: Permit<T>, next: (S, Req), parts: Arc<P>) -> Self {
+        permit.set_sent(false);
         let stage = Stage::Readying {
             permit: Some(permit),
             next: Some(next),
@@ -109,7 +110,11 @@ where
                 // Its turn has come, or it was refused.
                 StageProj::Waiting { waiting, next } => {
                     let (permit, next) = match ready!(waiting.poll(cx)) {
-                        Ok(permit) => (Some(permit.in_flight()), next.take()),
+                        Ok(permit) => {
+                            let mut permit = permit.in_flight();
+                            permit.set_sent(false);
+                            (Some(permit), next.take())
+                        }
                         Err(refused) => {
                             *next = None;
                             return Poll::Ready(Err(refused.into()));
@@ -128,9 +133,10 @@ where
                         *next = None;
                         return Poll::Ready(result.map_err(Into::into));
                     }
-                    let permit = permit.take();
+                    let mut permit = permit.take();
                     let (mut service, mut request) = next.take().expect("it was just there");
-                    if let Some(permit) = &permit {
+                    if let Some(permit) = &mut permit {
+                        permit.set_sent(true);
                         this.parts.asks.assign(&mut request, permit.resource());
                     }
                     let running = service.call(request);

@@ -138,6 +138,24 @@ pub struct Correction {
     pub pause: Option<Duration>,
 }
 
+impl<'a> Claim<'a> {
+    /// A claim as a gate makes it, for tests of ledgers.
+    #[must_use]
+    pub const fn new(
+        rates: &'a [(BookId, Rate)],
+        key: Option<&'a Key>,
+        cost: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            rates,
+            key,
+            cost,
+            now,
+        }
+    }
+}
+
 impl Correction {
     /// The true limit of the rate, and its burst.
     #[must_use]

@@ -31,6 +31,8 @@ pub struct Permit<T = ()> {
     used: Option<u64>,
     verdict: Verdict,
     outcome: Option<Outcome>,
+    /// Whether anything was sent with it.
+    sent: bool,
 }
 
 /// Waiting for a [`Permit`]: see [`Gate::permit`](crate::Gate::permit).
@@ -98,6 +100,7 @@ impl<T> Permit<T> {
             used: None,
             verdict: Verdict::Keep,
             outcome: None,
+            sent: true,
         }
     }
 
@@ -157,6 +160,12 @@ impl<T> Permit<T> {
         result
     }
 
+    /// Sets whether anything is sent with it: if not, a drop gives back all that was reserved.
+    #[inline]
+    pub(crate) fn set_sent(&mut self, sent: bool) {
+        self.sent = sent;
+    }
+
     /// Sets how it counts if it is dropped.
     #[inline]
     pub(crate) fn set(&mut self, review: Review) {
@@ -176,8 +185,12 @@ impl<T> Drop for Permit<T> {
                 Outcome::Answered
             }
         });
-        self.shared
-            .finish(&mut self.admitted, outcome, self.used, self.verdict);
+        let review = Review {
+            outcome,
+            used: self.used,
+            verdict: self.verdict,
+        };
+        self.shared.finish(&self.admitted, review, self.sent);
     }
 }
 

@@ -70,7 +70,8 @@ pub enum DropRule {
     /// Also those whose deadline has passed.
     Expired,
     /// Also those who have waited for `interval`, and once the queue has not been empty for `interval`,
-    /// those who have waited for `target`.
+    /// those who have waited for `target`. Twice as many as may run at once are kept all the same:
+    /// without them a lull in what arrives leaves places idle (2 % at 1.2 times the capacity).
     CoDel {
         /// The longest wait while the queue does not empty.
         target: Duration,

@@ -28,6 +28,15 @@ enum Stage<T> {
     Ready(Permit<T>),
 }
 
+impl<T> Stage<T> {
+    /// Ready, with nothing sent yet.
+    fn unsent(permit: Permit<T>) -> Self {
+        let mut permit = permit.in_flight();
+        permit.set_sent(false);
+        Self::Ready(permit)
+    }
+}
+
 impl<S, T> ReadyAdmission<S, T> {
     pub(crate) const fn new(inner: S, shared: Arc<Shared<T>>) -> Self {
         Self {
@@ -58,7 +67,7 @@ where
                 Stage::Ready(_) => return self.inner.poll_ready(cx).map_err(Into::into),
                 Stage::Waiting(waiting) => {
                     self.stage = match ready!(waiting.as_mut().poll(cx)) {
-                        Ok(permit) => Stage::Ready(permit),
+                        Ok(permit) => Stage::unsent(permit),
                         Err(refused) => {
                             self.stage = Stage::Idle;
                             return Poll::Ready(Err(refused.into()));
@@ -68,10 +77,10 @@ where
                 Stage::Idle => {
                     let ask = Ask::new();
                     self.stage = if let Some(admitted) = self.shared.enter_quietly(&ask) {
-                        Stage::Ready(Permit::new(self.shared.clone(), admitted))
+                        Stage::unsent(Permit::new(self.shared.clone(), admitted))
                     } else {
                         match Arrival::new(&self.shared, ask, Kind::Readiness) {
-                            Arrival::Permit(permit) => Stage::Ready(permit),
+                            Arrival::Permit(permit) => Stage::unsent(permit),
                             Arrival::Waiting(waiting) => Stage::Waiting(Box::pin(waiting)),
                             Arrival::Refused(refused) => {
                                 return Poll::Ready(Err(refused.into()));
@@ -90,7 +99,8 @@ where
         let Stage::Ready(permit) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             panic!("called without being made ready");
         };
-        let permit = permit.in_flight();
+        let mut permit = permit.in_flight();
+        permit.set_sent(true);
         Running {
             inner: self.inner.call(request),
             permit: Some(permit),

@@ -17,6 +17,7 @@ use crate::ledger::Decision;
 use crate::limit::{LimitPolicy, Outcome, Sample};
 use crate::pool::Verdict;
 use crate::queue::{Closed, Ended, Entered, Grant, Id, Kind, Looked, Rules, State, Wakes};
+use crate::review::Review;
 use crate::sync::Mutex;
 
 /// Where the limit comes from.
@@ -132,7 +133,7 @@ impl<T> Shared<T> {
             return None;
         }
         let limit = self.limit_now();
-        let at = self.timed.then(clock);
+        let at = (self.timed || ask.deadline.is_some()).then(clock);
         let mut state = self.state.lock();
         state.limit = limit;
         let grant = state.enter_quietly(&self.rules, ask, at)?;
@@ -311,10 +312,13 @@ impl<T> Shared<T> {
     #[inline]
     pub(crate) fn finish(
         &self,
-        admitted: &mut Admitted,
-        outcome: Outcome,
-        used: Option<u64>,
-        verdict: Verdict,
+        admitted: &Admitted,
+        Review {
+            outcome,
+            used,
+            verdict,
+        }: Review,
+        sent: bool,
     ) {
         let learner = self.limit.learner();
         let mut now = None;
@@ -322,9 +326,13 @@ impl<T> Shared<T> {
         if self.rules.settles || learner.is_some() || admitted.story.is_some() || judged {
             let at = clock();
             now = Some(at);
-            if self.rules.settles {
+            if self.rules.settles && sent {
                 self.settle(&admitted.grant, outcome, used, at);
             }
+        }
+        if !sent {
+            let at = *now.get_or_insert_with(clock);
+            self.rules.refund(&admitted.grant, at, false);
         }
         let limit = self.limit_now();
         let mut wakes = Wakes::default();

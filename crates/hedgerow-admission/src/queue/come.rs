@@ -129,7 +129,9 @@ impl State {
         if waiter.kind == Kind::Readiness {
             return;
         }
-        let own = waiter.ask.patience.and_then(|patience| {
+        // Without any patience it is given up where it came in.
+        let patience = waiter.ask.patience.filter(|patience| !patience.is_zero());
+        let own = patience.and_then(|patience| {
             Some((
                 waiter.arrived.checked_add(patience)?,
                 ShedReason::WaitedTooLong,

@@ -33,6 +33,15 @@ impl State {
         }
     }
 
+    /// How many are never given up for the sake of fresher ones: twice as many as may run at once, so
+    /// that a lull in what arrives leaves no place idle.
+    const fn reserve(&self) -> usize {
+        match self.limit {
+            usize::MAX => 0,
+            limit => limit.saturating_mul(2),
+        }
+    }
+
     /// Gives up whoever has waited too long.
     pub(super) fn give_up_overdue(&mut self, rules: &Rules, now: Instant, wakes: &mut Wakes) {
         while let Some(&(at, id)) = self.expiring.first() {
@@ -49,7 +58,8 @@ impl State {
         for level in (0..self.arrivals.len()).rev() {
             while let Some(id) = self.arrivals[level].first() {
                 let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
-                if waited < longest {
+                let kept = reason == ShedReason::Standing && self.waiting <= self.reserve();
+                if waited < longest || waited.is_zero() || kept {
                     break;
                 }
                 self.shed(id, reason, now, wakes);
@@ -73,6 +83,7 @@ impl State {
             by(oldest.checked_add(rules.max_wait));
             if let (DropRule::CoDel { target, interval }, Some(since)) =
                 (rules.queue.rule, self.standing_since)
+                && self.waiting > self.reserve()
             {
                 by(oldest.checked_add(interval));
                 let turns = since.checked_add(interval);

@@ -207,6 +207,13 @@ impl State {
         if self.waiting > 0 || self.running >= self.limit || closed || !rules.quiet {
             return None;
         }
+        let late = |now| {
+            ask.deadline
+                .is_some_and(|deadline| deadline.has_passed(now))
+        };
+        if now.is_some_and(late) {
+            return None;
+        }
         if rules.rates.is_empty() && self.places.is_none() && ask.key.is_none() {
             self.running += 1;
             self.counts.entered += 1;
@@ -311,8 +318,14 @@ impl State {
 
     pub(super) fn shed(&mut self, id: Id, reason: ShedReason, now: Instant, wakes: &mut Wakes) {
         let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
-        let refused = self.overloaded(reason, waited, now);
+        // The depth without it, and what held it up.
+        let stuck = self.stuck_until;
         self.unlink(id);
+        self.stuck_until = stuck;
+        let refused = self.overloaded(reason, waited, now);
+        if self.waiting == 0 {
+            self.stuck_until = None;
+        }
         self.settle_waiter(id, Phase::Shed(refused), wakes);
     }
 

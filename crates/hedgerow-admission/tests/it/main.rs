@@ -1,1 +1,15 @@
 //! What the crate promises, one file a subject.
+
+mod support;
+
+mod bounds;
+mod cancel;
+mod contract;
+mod events;
+mod ledger;
+mod limits_live;
+mod order;
+mod overload;
+mod pool;
+mod rates;
+mod service;
