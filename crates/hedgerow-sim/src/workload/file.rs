@@ -179,6 +179,9 @@ impl Reader<'_> {
         if file.name.is_empty() || !file.name.chars().all(fine) {
             self.wrong("name", "write letters, digits, `-` and `_`");
         }
+        if file.description.contains(char::is_control) {
+            self.wrong("description", "write one line, without control characters");
+        }
         let fan_out = file.fan_out.unwrap_or(1);
         if !(1..=10_000).contains(&fan_out) {
             self.wrong("fan_out", "write 1 to 10000 attempts");

@@ -106,3 +106,18 @@ fn a_broken_class_is_not_told_to_be_missing() {
         ]
     );
 }
+
+/// It goes to a terminal and into a picture, which is XML.
+#[test]
+fn a_description_is_one_line_of_text() {
+    for text in ["two\\nlines", "red \\u001b[31m", "\\u0000"] {
+        let file = format!(
+            "description = \"{text}\"\n{}",
+            regime("law = \"constant\"\nms = 1.0")
+        );
+        assert_eq!(
+            mistakes(&file),
+            ["description: write one line, without control characters"]
+        );
+    }
+}
