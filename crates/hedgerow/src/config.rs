@@ -25,6 +25,7 @@ mod order;
 mod explain;
 mod describe;
 mod tree;
+mod once;
 mod check;
 mod error;
 

@@ -157,8 +157,9 @@ impl Backoff {
     #[must_use]
     pub fn current(&self) -> Duration {
         let delay = self.settled(State::unpack(self.state.load(Ordering::Relaxed)));
-        // Rounded: it is above zero.
-        Duration::from_micros((delay + 0.5) as u64)
+        // Rounded: it is above zero. The limits are finer than that, and than single precision.
+        let delay = Duration::from_micros((delay + 0.5) as u64);
+        delay.clamp(self.config.min, self.config.max)
     }
 
     #[inline]

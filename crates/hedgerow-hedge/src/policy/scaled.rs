@@ -9,11 +9,15 @@ use hedgerow_core::{Attempt, BoxError, LatencyView};
 use hedgerow_latency::Latency;
 
 use super::{Delay, HedgePolicy, Percentile, Sample, Stateful};
+use crate::info::Outcome;
 
 /// So many samples of its own make a class's scale.
 const NEEDED: u32 = 16;
 /// A scale is the mean of about so many of the latest samples.
 const MEMORY: u32 = 1_000;
+/// Between these logarithms are a microsecond and the longest `Duration`.
+#[cfg(feature = "serde")]
+const LOGS: std::ops::RangeInclusive<f32> = -14.0..=44.0;
 
 /// A percentile of latencies that were divided by their class's scale.
 ///
@@ -66,7 +70,8 @@ impl Scaled {
     /// of about the latest 1,000.
     #[must_use]
     pub fn scale(&self) -> Option<Duration> {
-        self.factor().map(Duration::from_secs_f64)
+        let scale = |factor| Duration::try_from_secs_f64(factor).unwrap_or(Duration::MAX);
+        self.factor().map(scale)
     }
 
     fn factor(&self) -> Option<f64> {
@@ -86,8 +91,13 @@ impl Scaled {
     fn book(&self, sample: &Sample) {
         let elapsed = sample.elapsed.max(Duration::from_micros(1)).as_secs_f64();
         let known = self.factor();
-        let next = |word| Some(Scale::unpack(word).and(elapsed.ln() as f32).pack());
-        // It never refuses.
+        let log = elapsed.ln() as f32;
+        let left = sample.outcome == Outcome::Cancelled;
+        let next = |word| {
+            let scale = Scale::unpack(word);
+            (!left || scale.outlasted_by(log)).then(|| scale.and(log).pack())
+        };
+        // Refused where the sample says nothing of the scale.
         let _ = self
             .scale
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
@@ -108,6 +118,12 @@ impl Scale {
             log: self.log + (log - self.log) / samples as f32,
             samples,
         }
+    }
+
+    /// Whether a call whose caller left so late says that the scale may be larger. One that was left
+    /// sooner says nothing of it: callers that are in a hurry do not make their class a fast one.
+    fn outlasted_by(self, log: f32) -> bool {
+        self.samples > 0 && log > self.log
     }
 
     fn pack(self) -> u64 {
@@ -169,7 +185,7 @@ impl Stateful for Scaled {
             quantile,
         } = serde_json::from_str(state)?;
         let above_zero = |quantile: f64| quantile > 0.0 && quantile.is_finite();
-        if !log.is_finite() || !quantile.is_none_or(above_zero) {
+        if !LOGS.contains(&log) || !quantile.is_none_or(above_zero) {
             return Err(format!("no class has the scale e^{log} and quantile {quantile:?}").into());
         }
         let samples = samples.min(MEMORY);

@@ -17,6 +17,7 @@ mod cancel;
 mod classes;
 mod contract;
 mod drops;
+mod endurance;
 mod events;
 mod http;
 mod keys;

@@ -98,6 +98,9 @@ pub enum LawError {
     /// No parts.
     #[error("a law without parts is none: write at least one")]
     NoParts,
+    /// A share that is none.
+    #[error("a share of {0} is out of range: write a number above 0, up to 1")]
+    Share(f64),
     /// Shares that do not make one.
     #[error("the shares of the parts add up to {0}: write shares above 0 that add up to 1")]
     Shares(f64),
@@ -130,8 +133,8 @@ impl Law {
         let parts = parts
             .into_iter()
             .map(|(share, part)| {
-                if !(share.is_finite() && share > 0.0) {
-                    return Err(LawError::Shares(share));
+                if !(share > 0.0 && share <= 1.0) {
+                    return Err(LawError::Share(share));
                 }
                 let shape = part.shape()?;
                 Ok(Part { share, shape })

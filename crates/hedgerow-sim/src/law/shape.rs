@@ -231,15 +231,16 @@ fn normal_at(share: f64) -> f64 {
 
 fn chain_survival(points: &[(f64, f64)], ms: f64) -> f64 {
     let (left, right) = piece(points, |point| point.0 >= ms);
-    let slope = (right.1 / left.1).ln() / (right.0 / left.0).ln();
-    left.1 * (ms / left.0).powf(slope)
+    // Of logarithms: the quotient of two finite numbers need not be finite.
+    let slope = (right.1.ln() - left.1.ln()) / (right.0.ln() - left.0.ln());
+    left.1 * (slope * (ms.ln() - left.0.ln())).exp()
 }
 
 /// The latency that a share `tail` of the attempts exceeds: the inverse of the survival.
 fn chain_at(points: &[(f64, f64)], tail: f64) -> f64 {
     let (left, right) = piece(points, |point| point.1 <= tail);
-    let slope = (right.0 / left.0).ln() / (right.1 / left.1).ln();
-    left.0 * (tail / left.1).powf(slope)
+    let slope = (right.0.ln() - left.0.ln()) / (right.1.ln() - left.1.ln());
+    left.0 * (slope * (tail.ln() - left.1.ln())).exp()
 }
 
 /// The piece that ends at the first point which `reaches`, else the last piece.

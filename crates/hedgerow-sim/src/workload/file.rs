@@ -56,7 +56,16 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{Class, Regime, Wave, Workload};
-use crate::law::{Law, LawPart};
+use crate::law::{Law, LawError, LawPart};
+
+/// One attempt in 100,000 may take so long, 11 days: what is longer no timer can wait for in the lab's
+/// time, where it is 100 times as long.
+const LONGEST_MS: f64 = 1e9;
+const RARE: f64 = 0.99999;
+/// Multiples of less than a nanosecond say nothing.
+const LEAST_IDEAL: f64 = 1e-6;
+/// A wave goes no higher than this.
+const MOST_FACTOR: f64 = 1e6;
 
 const LAWS: &str = "lognormal, pareto, exponential, generation, chain, constant or trace";
 
@@ -170,14 +179,17 @@ impl Reader<'_> {
         if file.name.is_empty() || !file.name.chars().all(fine) {
             self.wrong("name", "write letters, digits, `-` and `_`");
         }
+        if file.description.contains(char::is_control) {
+            self.wrong("description", "write one line, without control characters");
+        }
         let fan_out = file.fan_out.unwrap_or(1);
         if !(1..=10_000).contains(&fan_out) {
             self.wrong("fan_out", "write 1 to 10000 attempts");
         }
         let wave = file.wave.map(|wave| self.wave(&wave));
+        let (count, classless) = (file.regime.len(), file.class.is_empty());
         let classes = self.classes(&file.name, file.class);
-        let count = file.regime.len();
-        match (count, classes.is_empty()) {
+        match (count, classless) {
             (0, true) => self.wrong("regime", "write at least one [[regime]] or [[class]]"),
             (1.., false) => self.wrong("class", "write either regimes or classes"),
             _ => {}
@@ -238,8 +250,13 @@ impl Reader<'_> {
                 self.wrong(&place, "wants name, share and ideal_ms");
                 continue;
             };
-            if !(share > 0.0 && ideal_ms > 0.0 && ideal_ms.is_finite()) {
+            if !(share > 0.0 && ideal_ms > 0.0) {
                 self.wrong(&place, "share and ideal_ms: write numbers above 0");
+            } else if !(LEAST_IDEAL..=LONGEST_MS).contains(&ideal_ms) {
+                self.wrong(
+                    &place,
+                    format_args!("ideal_ms: write a number from {LEAST_IDEAL} to {LONGEST_MS}"),
+                );
             }
             sum += share;
             if let Some(law) = law {
@@ -261,8 +278,11 @@ impl Reader<'_> {
     }
 
     fn wave(&mut self, wave: &FileWave) -> Wave {
-        if !(wave.factor.is_finite() && wave.factor >= 1.0) {
-            self.wrong("wave", "factor: write a number from 1");
+        if !(1.0..=MOST_FACTOR).contains(&wave.factor) {
+            self.wrong(
+                "wave",
+                format_args!("factor: write a number from 1 to {MOST_FACTOR}"),
+            );
         }
         if wave.period_calls < 2 {
             self.wrong("wave", "period_calls: write 2 or more");
@@ -291,13 +311,24 @@ impl Reader<'_> {
                 self.parts(place, parts)?
             }
         };
-        match Law::mixture(name, mixture) {
-            Ok(law) => Some(law),
-            Err(error) => {
-                self.wrong(place, error);
-                None
-            }
+        let law = self.fine(place, Law::mixture(name, mixture))?;
+        // Also what is no number at all.
+        let long = law.quantile(RARE);
+        if long.is_nan() || long > LONGEST_MS {
+            self.wrong(
+                place,
+                format_args!(
+                    "one attempt in 100,000 takes {long:e} ms and more: write a law that stays \
+                     within {LONGEST_MS} ms"
+                ),
+            );
+            return None;
         }
+        Some(law)
+    }
+
+    fn fine<T>(&mut self, place: &str, tried: Result<T, LawError>) -> Option<T> {
+        tried.map_err(|error| self.wrong(place, error)).ok()
     }
 
     fn parts(&mut self, place: &str, parts: Vec<FileLaw>) -> Option<Vec<(f64, LawPart)>> {
@@ -309,8 +340,18 @@ impl Reader<'_> {
             if share.is_none() {
                 self.wrong(&place, "share: write which part of the attempts follows it");
             }
-            match (share, self.part(&place, part)) {
-                (Some(share), Some(part)) => read.push((share, part)),
+            let part = self.part(&place, part);
+            // Each by itself, so that every part has its mistakes told.
+            let alone = part
+                .as_ref()
+                .map(|part| Law::mixture("", [(1.0, part.clone())]));
+            let fine = alone.is_some_and(|alone| self.fine(&place, alone).is_some());
+            match (share, part) {
+                (Some(share), _) if !(share > 0.0 && share <= 1.0) => {
+                    self.wrong(&place, LawError::Share(share));
+                    whole = false;
+                }
+                (Some(share), Some(part)) if fine => read.push((share, part)),
                 _ => whole = false,
             }
         }

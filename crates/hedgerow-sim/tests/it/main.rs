@@ -1,6 +1,7 @@
 //! What the laws, the load, the upstream and the picture promise.
 
 mod congestion;
+mod hostile_files;
 mod law;
 mod limit;
 mod load;

@@ -88,7 +88,7 @@ fn all_mistakes_are_told_at_once_with_their_places() {
     let want = [
         "name: write letters, digits, `-` and `_`",
         "fan_out: write 1 to 10000 attempts",
-        "wave: factor: write a number from 1",
+        "wave: factor: write a number from 1 to 1000000",
         "wave: period_calls: write 2 or more",
         "regime 1: calls: only the last regime may leave it out",
         "regime 1: a lognormal wants median_ms and sigma",

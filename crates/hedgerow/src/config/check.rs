@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::error::Mistakes;
+use super::hedge::Strategy;
 use super::time::{self, ConfigDuration};
 use super::tree::below;
 
@@ -134,28 +135,51 @@ fn check_table(
             continue;
         };
         if check(value, schema, &at, mistakes) == Broken {
-            // What stands beside it may depend on it.
-            if required.contains(&key.as_str()) || names(schema).is_some() {
-                verdict = Broken;
-            }
             wrong.push(key.clone());
         }
     }
-    for key in required {
-        if !table.contains_key(key) {
-            let wanted = wanted(&known[key]);
+    for key in &required {
+        if !table.contains_key(*key) {
+            let wanted = wanted(&known[*key]);
             mistakes.say(&below(path, key), format_args!("it is missing: {wanted}"));
-            verdict = Broken;
+            wrong.push((*key).to_owned());
         }
+    }
+    if known.contains_key("strategy") && mistakes.told(&below(path, "strategy")) {
+        wrong.push("strategy".to_owned());
     }
     for key in wrong {
         table.remove(&key);
+        let needed = required.contains(&key.as_str());
+        if !needed && key != "strategy" {
+            continue;
+        }
+        // So that what stands beside it is looked at too.
+        match stand_in(&key, &known[&key]) {
+            Some(value) => drop(table.insert(key, value)),
+            None => verdict = Broken,
+        }
     }
     verdict
 }
 
+/// A value that makes no mistake of itself, for a key that has to be there. A hedge whose strategy
+/// nobody knows is off: then the keys of each strategy may stay.
+fn stand_in(key: &str, schema: &Value) -> Option<Value> {
+    if key == "strategy" {
+        return Some(Strategy::Off.name().into());
+    }
+    if is_duration(schema) {
+        return Some("1s".into());
+    }
+    (schema["type"] == "integer").then(|| 1.into())
+}
+
 fn refuse(value: &Value, schema: &Value, path: &str, mistakes: &mut Mistakes) -> Verdict {
     // `Null` stands where something could not be read, which was told, or in JSON.
+    if value.is_null() && mistakes.told(path) {
+        return Broken;
+    }
     let wanted = if value.is_null() {
         format!("{}, or leave the key out", wanted(schema))
     } else {

@@ -1,9 +1,13 @@
 //! What is wrong with a configuration: all of it at once.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
+
+/// Keys and values are shown up to so many bytes.
+const LONG: usize = 200;
 
 /// Everything that is wrong with a configuration, one [`Mistake`] a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,15 +91,19 @@ impl Mistakes {
 
     /// Says that something is wrong at `key` that no value there shows, unless one was told to be.
     pub(crate) fn say(&mut self, key: &str, problem: impl fmt::Display) {
+        if !self.told(key) {
+            self.add(key, None, None, problem);
+        }
+    }
+
+    /// Whether something was told to be wrong at `key`, or at an item of it.
+    pub(crate) fn told(&self, key: &str) -> bool {
         let path = self.path(key);
         let told = |mistake: &Mistake| {
             let rest = mistake.key.strip_prefix(&path);
             !path.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
         };
-        if self.found.iter().any(told) {
-            return;
-        }
-        self.add(key, None, None, problem);
+        self.found.iter().any(told)
     }
 
     /// `tried`, or its error as a mistake.
@@ -152,10 +160,6 @@ impl Mistakes {
         self.found.sort_by_key(|mistake| mistake.line);
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
     /// What was built, unless there is a mistake.
     pub(crate) fn judge<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
         match built {
@@ -194,7 +198,8 @@ impl fmt::Display for Mistake {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;
         }
-        match (self.key.as_str(), &self.value) {
+        let key = readable(&self.key);
+        match (&*key, self.value.as_deref().map(readable)) {
             ("", None) => {}
             ("", Some(value)) => write!(f, "{value}: ")?,
             (key, None) => write!(f, "{key}: ")?,
@@ -202,6 +207,27 @@ impl fmt::Display for Mistake {
         }
         f.write_str(&self.problem)
     }
+}
+
+/// On one line, without what a terminal would obey, and no longer than one reads.
+fn readable(text: &str) -> Cow<'_, str> {
+    let plain = !text.contains(char::is_control);
+    if plain && text.len() <= LONG {
+        return text.into();
+    }
+    let mut short = String::new();
+    for letter in text.chars() {
+        if short.len() >= LONG {
+            short.push_str(" ...");
+            break;
+        }
+        if letter.is_control() {
+            short.extend(letter.escape_default());
+        } else {
+            short.push(letter);
+        }
+    }
+    short.into()
 }
 
 impl std::error::Error for ConfigErrors {}

@@ -15,6 +15,7 @@ use super::drain::DrainConfig;
 use super::error::{ConfigErrors, Mistakes};
 use super::hedge::HedgeConfig;
 use super::latency::LatencyConfig;
+use super::once::Once;
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
 use super::tree::Tree;
@@ -164,7 +165,7 @@ impl StackConfig {
     pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
         let mut mistakes = Mistakes::default();
         let tree = Tree::from_toml(text, &mut mistakes);
-        if !mistakes.is_empty() {
+        if !tree.whole {
             return mistakes.judge(None);
         }
         let read = Self::read(tree.root.clone(), &mut mistakes);
@@ -178,7 +179,7 @@ impl StackConfig {
     ///
     /// As [`from_toml`](Self::from_toml); of syntax the first mistake alone.
     pub fn from_json(text: &str) -> Result<Self, ConfigErrors> {
-        let root: Value =
+        let Once(root) =
             serde_json::from_str(text).map_err(|error| ConfigErrors::one("", error))?;
         let mut mistakes = Mistakes::default();
         let read = Self::read(root, &mut mistakes);
@@ -209,10 +210,13 @@ impl StackConfig {
     ///
     /// # Errors
     ///
-    /// If it cannot be built: then a file may not be able to say it.
+    /// If it cannot be built, or not be read again: a number that no file can say, in a hedge that is
+    /// off.
     pub fn to_toml(&self) -> Result<String, ConfigErrors> {
         self.build()?;
-        toml::to_string(self).map_err(|error| ConfigErrors::one("", error))
+        let text = toml::to_string(self).map_err(|error| ConfigErrors::one("", error))?;
+        Self::from_toml(&text)?;
+        Ok(text)
     }
 
     fn read(mut root: Value, mistakes: &mut Mistakes) -> Option<Self> {

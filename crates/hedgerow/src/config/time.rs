@@ -90,7 +90,8 @@ fn parse(text: &str) -> Option<Duration> {
     let mut unit = *unit;
     for digit in part.chars() {
         let digit = u128::from(digit.to_digit(10)?);
-        if digit > 0 && unit % 10 != 0 {
+        // A unit of zero is beyond the last digit that means anything.
+        if digit > 0 && (unit == 0 || unit % 10 != 0) {
             return None;
         }
         unit /= 10;

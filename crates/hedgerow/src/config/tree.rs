@@ -12,6 +12,8 @@ use super::error::Mistakes;
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) root: Value,
+    /// Whether its syntax is right: then what could not be read are single values.
+    pub(crate) whole: bool,
     /// The line of each key's value, and its text if it is a short one.
     places: HashMap<String, (usize, Option<String>)>,
 }
@@ -37,6 +39,7 @@ impl Tree {
         let root = reader.table(table.get_ref(), "");
         Self {
             root,
+            whole: errors.is_empty(),
             places: reader.places,
         }
     }

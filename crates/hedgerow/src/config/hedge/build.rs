@@ -82,8 +82,26 @@ impl HedgeConfig {
         // Off may keep the number for the day on which it is switched on.
         let off = self.strategy == Strategy::Off;
         let place = layer.clone().filter(|_| !off).unwrap_or_else(scratch);
-        let limited = mistakes.attempt("max_hedges", n, place.try_max_hedges(number(n)));
+        let limited = mistakes
+            .attempt("max_hedges", n, place.try_max_hedges(number(n)))
+            .filter(|_| self.agree_on_copies(n, mistakes));
         if off { layer } else { layer.and(limited) }
+    }
+
+    /// Whether `copies` and `max_hedges`, if both are written, say the same.
+    fn agree_on_copies(&self, max_hedges: u64, mistakes: &mut Mistakes) -> bool {
+        let Some(copies) = self.copies.filter(|_| self.strategy == Strategy::Parallel) else {
+            return true;
+        };
+        // What is out of range was told.
+        let agree = copies == max_hedges.saturating_add(1) || !(1..=65).contains(&copies);
+        if !agree {
+            let problem = format!(
+                "copies = {copies} says how many are sent at once, the first one counted: leave this out"
+            );
+            mistakes.refuse("max_hedges", max_hedges, problem);
+        }
+        agree
     }
 
     fn measured(

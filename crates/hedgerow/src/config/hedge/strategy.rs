@@ -207,7 +207,28 @@ impl HedgeConfig {
         let written = [("base", self.base), ("min", self.min), ("max", self.max)];
         let first = written.iter().find(|(_, value)| value.is_some());
         let (key, value) = first.copied().unwrap_or(("base", None));
-        let layer = mistakes.attempt(key, value, HedgeLayer::try_backoff(config))?;
+        let tried = HedgeLayer::try_backoff(config);
+        if let Err(error) = &tried {
+            // Those that are wrong by themselves, each; or else how they stand to each other.
+            let alone = |value: ConfigDuration| {
+                BackoffConfig::default()
+                    .min(value.get())
+                    .base(value.get())
+                    .max(value.get())
+            };
+            let wrong = written
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)));
+            let wrong = wrong.filter(|(_, value)| HedgeLayer::try_backoff(alone(*value)).is_err());
+            let wrong: Vec<_> = wrong.collect();
+            for (key, value) in &wrong {
+                mistakes.refuse(key, value, error);
+            }
+            if !wrong.is_empty() {
+                return None;
+            }
+        }
+        let layer = mistakes.attempt(key, value, tried)?;
         Some(layer.map_policy(ConfiguredPolicy::Backoff))
     }
 
