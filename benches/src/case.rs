@@ -7,8 +7,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
-use hedgerow::{Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Tier, Won, hedge};
+use hedgerow::{
+    AdmissionLayer, Cascade, Gate, HedgeLayer, Latency, LatencyLayer, Rate, ReplayBodyLayer, Tier,
+    Won, hedge,
+};
 use tower::hedge::Hedge;
+use tower::limit::{ConcurrencyLimit, RateLimit};
 use tower::{Layer, Service};
 
 use crate::floor::{Clocked, Timed};
@@ -23,6 +27,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 const SEEN_MS: u64 = 100;
 /// How long tower's hedge looks back: beyond the end of the bench, so that it goes on knowing them.
 const PERIOD: Duration = Duration::from_secs(3_600);
+
+/// A rate that nothing here reaches.
+const MORE_THAN_EVER: u64 = 1_000_000_000;
 
 /// What stands around the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +54,20 @@ pub(crate) enum Subject {
     Cascade,
     /// `LatencyLayer`.
     Latency,
+    /// `AdmissionLayer` with one limit of concurrency.
+    Concurrency,
+    /// `AdmissionLayer` with one limit of concurrency and one rate.
+    Admission,
     /// `ReplayBodyLayer`, with the HTTP request that it needs.
     ReplayBody,
     /// An HTTP request with a body, and nothing around it.
     Posting,
     /// `tower::hedge::Hedge` at the 95th percentile.
     Tower,
+    /// `tower::limit::ConcurrencyLimit`.
+    TowerConcurrency,
+    /// `tower::limit::ConcurrencyLimit` around `RateLimit`.
+    TowerLimits,
     /// `tower_resilience_hedge::HedgeLayer` with a fixed delay.
     TowerResilience,
     /// Two clock reads and one atomic add.
@@ -103,7 +118,7 @@ impl tower::hedge::Policy<Request> for Always {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -114,9 +129,13 @@ impl Subject {
         Self::Plain,
         Self::Cascade,
         Self::Latency,
+        Self::Concurrency,
+        Self::Admission,
         Self::ReplayBody,
         Self::Posting,
         Self::Tower,
+        Self::TowerConcurrency,
+        Self::TowerLimits,
         Self::TowerResilience,
         Self::Clocks,
         Self::Timer,
@@ -145,9 +164,13 @@ impl Subject {
             Self::Plain => "hedge(factory, [100 ms])",
             Self::Cascade => "Cascade, two tiers",
             Self::Latency => "LatencyLayer",
+            Self::Concurrency => "AdmissionLayer, concurrency",
+            Self::Admission => "AdmissionLayer, concurrency and rate",
             Self::ReplayBody => "ReplayBodyLayer, and an HTTP request",
             Self::Posting => "floor: an HTTP request",
             Self::Tower => "tower::hedge::Hedge",
+            Self::TowerConcurrency => "tower's ConcurrencyLimit",
+            Self::TowerLimits => "tower's ConcurrencyLimit and RateLimit",
             Self::TowerResilience => "tower-resilience-hedge",
             Self::Clocks => "floor: two clock reads, one atomic add",
             Self::Timer => "floor: a lazily armed timer",
@@ -167,9 +190,15 @@ impl Subject {
             Self::Plain => "plain",
             Self::Cascade => "cascade",
             Self::Latency => "latency",
+            Self::Concurrency => "concurrency",
+            Self::Admission => "admission",
             Self::ReplayBody => "replay-body",
             Self::Posting => "posting",
             Self::Tower => "tower",
+            Self::TowerConcurrency => "tower's ConcurrencyLimit",
+            Self::TowerLimits => "tower's ConcurrencyLimit and RateLimit",
+            Self::TowerConcurrency => "tower-concurrency",
+            Self::TowerLimits => "tower-limits",
             Self::TowerResilience => "tower-resilience",
             Self::Clocks => "clocks",
             Self::Timer => "timer",
@@ -232,6 +261,14 @@ impl Case {
                     .expect("two names, and delays that ascend"),
             ),
             Subject::Latency => visitor.visit(LatencyLayer::new(Latency::new()).layer(echo)),
+            Subject::Concurrency => visitor.visit(AdmissionLayer::concurrency(16).layer(echo)),
+            Subject::Admission => {
+                let gate = Gate::builder()
+                    .concurrency(16)
+                    .rate(Rate::per_second(MORE_THAN_EVER))
+                    .build();
+                visitor.visit(AdmissionLayer::new(gate).layer(echo))
+            }
             Subject::ReplayBody => visitor.visit(Posting::new(
                 ReplayBodyLayer::new().layer(Posted::new(echo)),
             )),
@@ -241,6 +278,11 @@ impl Case {
                 visitor.visit(Hedge::new_with_mock_latencies(
                     echo, Always, 10, 0.95, PERIOD, &seen,
                 ))
+            }
+            Subject::TowerConcurrency => visitor.visit(ConcurrencyLimit::new(echo, 16)),
+            Subject::TowerLimits => {
+                let rate = tower::limit::rate::Rate::new(MORE_THAN_EVER, Duration::from_secs(1));
+                visitor.visit(ConcurrencyLimit::new(RateLimit::new(echo, rate), 16))
             }
             Subject::TowerResilience => visitor.visit(
                 tower_resilience_hedge::HedgeLayer::builder()

@@ -32,6 +32,7 @@
 //! | --- | --- | --- |
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
+//! | `admission` | yes | [`AdmissionLayer`], [`ReadyAdmissionLayer`], [`Gate`]: one queue for concurrency, rates, tokens and keys |
 //! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` and `grpc`, `ReplayBodyLayer`, `IdempotentPathsLayer` |
 //! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
@@ -46,8 +47,8 @@ pub mod config;
 pub mod guide;
 
 pub use hedgerow_core::{
-    Attempt, BoxError, Budget, BudgetError, Class, Classify, Grant, Kind, LatencyView, OkWins,
-    Recorder, Replay, accept_if, cause_ref,
+    Attempt, BoxError, Budget, BudgetError, Class, Classify, Deadline, Grant, Kind, LatencyView,
+    OkWins, Recorder, Replay, accept_if, cause_ref,
 };
 #[cfg(feature = "http")]
 pub use hedgerow_core::{HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice};
@@ -80,6 +81,19 @@ pub use hedgerow_hedge::{
 };
 #[cfg(all(feature = "hedge", feature = "http"))]
 pub use hedgerow_hedge::{GrpcJudge, Http, HttpJudge};
+
+#[cfg(feature = "admission")]
+pub use hedgerow_admission::{
+    AdmissionLayer, Ask, Gate, Overloaded, Pool, Priority, Queue, Rate, ReadyAdmissionLayer,
+    ShedReason,
+};
+
+/// All of the admission queue: its policies, ledgers, events, and how requests are read.
+#[cfg(feature = "admission")]
+pub mod admission {
+    #[doc(inline)]
+    pub use hedgerow_admission::*;
+}
 
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
