@@ -67,11 +67,15 @@ impl<Req, Res> Run<Req, Res> {
                 elapsed,
                 outcome,
             };
-            self.losses.push(Loss {
-                info,
-                result: Err(error),
-            });
+            self.lost(info, Err(error));
         }
+    }
+
+    /// Keeps what a tier brought that is no answer.
+    pub(super) fn lost(&mut self, info: AttemptInfo, result: Result<(), BoxError>) {
+        let rung = &self.core.rungs[info.attempt.index() as usize];
+        let name = Some(rung.name.clone());
+        self.losses.push(Loss { info, name, result });
     }
 
     fn inform(&self, mut answer: Res, info: Option<CascadeInfo>) -> (Res, Option<CascadeInfo>) {
