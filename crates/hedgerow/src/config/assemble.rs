@@ -9,7 +9,7 @@ use hedgerow_latency::Latency;
 
 use super::budget::{BudgetConfig, BudgetName};
 use super::error::{ConfigErrors, Mistakes};
-use super::hedge::{ConfiguredPolicy, HedgeConfig, Protocol, Shared};
+use super::hedge::{ConfiguredPolicy, HedgeConfig, Place, Protocol, Shared};
 use super::key::RequestKey;
 use super::latency::ConfiguredLatency;
 use super::stack::{LayerConfig, StackConfig, TotalTimeout};
@@ -185,7 +185,7 @@ pub(crate) fn assemble(
             budget: budget
                 .clone()
                 .or_else(|| (!whole).then(super::default::budget)),
-            in_stack: true,
+            place: Place::Stack,
         };
         let place = format!("layer[{at}]");
         let part = mistakes.within(&place, |mistakes| {

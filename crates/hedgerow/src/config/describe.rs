@@ -138,11 +138,12 @@ fn types(schema: &Value) -> String {
             item => format!("list of {item}s"),
         },
         _ => match schema["properties"].as_object() {
-            Some(keys) => {
+            // What has many keys is described by itself.
+            Some(keys) if keys.len() <= 6 => {
                 let keys: Vec<_> = keys.keys().map(String::as_str).collect();
                 format!("table of {}", keys.join(", "))
             }
-            None => "table".to_owned(),
+            _ => "table".to_owned(),
         },
     }
 }

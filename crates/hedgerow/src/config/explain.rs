@@ -10,7 +10,7 @@ use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 use super::describe::{Describe, Description};
 use super::drain::DrainConfig;
 use super::error::Mistakes;
-use super::hedge::{HedgeConfig, LatencySource, Shared, Strategy};
+use super::hedge::{HedgeConfig, LatencySource, Place, Shared, Strategy};
 use super::latency::LatencyConfig;
 use super::order::Warning;
 use super::stack::{LayerConfig, StackConfig};
@@ -154,7 +154,7 @@ impl HedgeConfig {
         let shared = Shared {
             latency: Some(Latency::new()),
             budget: Some(super::default::budget()),
-            in_stack: true,
+            place: Place::Stack,
         };
         let layer = self.assemble(&shared, &mut Mistakes::default());
         let Some(handle) = layer.map(|layer| layer.handle()) else {

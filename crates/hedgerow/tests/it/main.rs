@@ -14,3 +14,4 @@ mod config_http;
 mod config_contract;
 mod config_order;
 mod config_guide;
+mod config_cascade;

@@ -11,13 +11,70 @@ use crate::config::default;
 use crate::config::error::Mistakes;
 use crate::config::key::RequestKey;
 
-/// What else stands in the stack that a hedge may share.
+/// What else stands around a hedge that it may share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) latency: Option<Latency>,
     pub(crate) budget: Option<Budget>,
-    /// Whether there is a stack at all.
-    pub(crate) in_stack: bool,
+    pub(crate) place: Place,
+}
+
+/// Where a hedge stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// By itself, to be put into a stack in code.
+    #[default]
+    Alone,
+    /// In a stack.
+    Stack,
+    /// In a tier of a cascade.
+    Tier,
+}
+
+impl Place {
+    /// Why there is no `key` here; `None` if there may be one.
+    const fn no_key(self) -> Option<&'static str> {
+        match self {
+            Self::Alone => Some(
+                "a layer alone does not know what its requests are: build a stack of HTTP \
+                 requests, or write .key(f) in code",
+            ),
+            Self::Tier => Some(
+                "a tier's hedge learns for all requests together: leave it out, or write the \
+                 tier's .hedged(layer) in code",
+            ),
+            Self::Stack => None,
+        }
+    }
+
+    /// Why there is no `protocol` here; `None` if there may be one.
+    const fn no_protocol(self) -> Option<&'static str> {
+        match self {
+            Self::Alone => Some(
+                "a layer alone does not know what its requests are: build a stack of HTTP \
+                 requests, or write .http() or .grpc() in code",
+            ),
+            Self::Tier => Some(
+                "a tier speaks what its cascade speaks: leave it out, and build the cascade with \
+                 .http(services)",
+            ),
+            Self::Stack => None,
+        }
+    }
+
+    /// Why there are no latencies to share.
+    const fn no_latency(self) -> &'static str {
+        match self {
+            Self::Tier => {
+                "the tier records no latencies to share: write `latency = {}` beside `hedge`, or \
+                 \"own\""
+            }
+            Self::Alone | Self::Stack => {
+                "there is no latency layer to share with: put a layer of kind \"latency\" \
+                 beneath, or write \"own\""
+            }
+        }
+    }
 }
 
 impl HedgeConfig {
@@ -56,17 +113,10 @@ impl HedgeConfig {
         if let Some(at_most) = self.max_keys {
             mistakes.attempt("max_keys", at_most, default::try_max_keys(at_most));
         }
-        if shared.in_stack {
-            return;
-        }
-        if let Some(key) = &self.key {
-            let problem = "a layer alone does not know what its requests are: build a stack of \
-                           HTTP requests, or write .key(f) in code";
+        if let (Some(key), Some(problem)) = (&self.key, shared.place.no_key()) {
             mistakes.refuse("key", key, problem);
         }
-        if let Some(protocol) = self.protocol {
-            let problem = "a layer alone does not know what its requests are: build a stack of \
-                           HTTP requests, or write .http() or .grpc() in code";
+        if let (Some(protocol), Some(problem)) = (self.protocol, shared.place.no_protocol()) {
             mistakes.refuse("protocol", protocol, problem);
         }
     }
@@ -98,9 +148,7 @@ impl HedgeConfig {
                 mistakes.refuse("window", half, problem);
             }
             let Some(latency) = &shared.latency else {
-                let problem = "there is no latency layer to share with: put a layer of kind \
-                               \"latency\" beneath, or write \"own\"";
-                mistakes.refuse("latency", self.latency, problem);
+                mistakes.refuse("latency", self.latency, shared.place.no_latency());
                 return None;
             };
             return layer.map(|layer| layer.latency(latency.clone()));
