@@ -11,7 +11,7 @@ use hedgerow_core::{Attempt, Class, Kind};
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
-use crate::ending::outcome_of;
+use crate::ending::{outcome_of, quietly};
 use crate::event::HedgeEvent;
 use crate::extra::{Extra, Step};
 use crate::future::{FAR, Next, Proj, Turn};
@@ -82,7 +82,11 @@ where
         // The race goes back also when somebody's service panics: what was sent stays in the books.
         let polled = catch_unwind(AssertUnwindSafe(|| self.step(&mut race, cx, turn)));
         match polled {
-            Ok(Poll::Ready(result)) => Poll::Ready(result),
+            Ok(Poll::Ready(result)) => {
+                // With what lost: it is not to take the answer along.
+                quietly(|| drop(race));
+                Poll::Ready(result)
+            }
             Ok(Poll::Pending) => {
                 self.race.put(race);
                 Poll::Pending

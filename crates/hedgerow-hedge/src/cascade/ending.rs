@@ -19,8 +19,24 @@ use crate::plain::{Loss, RaceError, RaceErrorKind, Story};
 pub(super) type Ended<Res> = Result<(Res, Option<CascadeInfo>), BoxError>;
 
 impl<Req, Res> Run<Req, Res> {
-    /// What ends the call, with everything that still runs dropped.
+    /// What ends the call, with everything that still runs dropped, and what is left over.
     pub(super) fn end(&mut self, end: End<Res>) -> Ended<Res> {
+        let ended = self.ended_by(end);
+        self.clear();
+        ended
+    }
+
+    /// Drops what nobody gets: should that panic, it is not to take the answer along.
+    fn clear(&mut self) {
+        let (best, copy) = (self.best.take(), self.copy.take());
+        quietly(|| drop(best));
+        quietly(|| drop(copy));
+        for loss in std::mem::take(&mut self.losses) {
+            quietly(|| drop(loss));
+        }
+    }
+
+    fn ended_by(&mut self, end: End<Res>) -> Ended<Res> {
         match end {
             End::Answered(at, answer) => {
                 let info = self.close(How::Answered, Some(at), Outcome::Lost);
@@ -274,6 +290,7 @@ impl<Req, Res> Drop for Run<Req, Res> {
     fn drop(&mut self) {
         if !self.ended {
             self.close(How::Cancelled, None, Outcome::Cancelled);
+            self.clear();
         }
     }
 }

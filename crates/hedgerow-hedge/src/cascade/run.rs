@@ -28,7 +28,7 @@ pub(super) struct Run<Req, Res> {
     pub(super) core: Arc<Core<Req, Res>>,
     pub(super) started: Instant,
     /// What further tiers are sent; `None` if the request may be sent only once.
-    copy: Option<Req>,
+    pub(super) copy: Option<Req>,
     first: Runner<Req, Res>,
     /// Those whose turn came, in declared order.
     rest: Vec<Runner<Req, Res>>,
