@@ -21,6 +21,7 @@ mod bodies;
 mod cascade;
 mod time;
 mod default;
+mod member;
 mod assemble;
 mod wrap;
 mod order;

@@ -160,6 +160,19 @@ fn as_code(text: &str) -> String {
     parts.collect()
 }
 
+/// Keys of more than one word as they are written in a file.
+fn with_keys(types: &str) -> String {
+    let words = types.split(' ').map(|word| {
+        let key = word.trim_end_matches(',');
+        if key.contains('_') && !key.contains('`') {
+            format!("`{key}`{}", &word[key.len()..])
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// On one line.
 fn text(description: &Value) -> String {
     let words = description.as_str().unwrap_or_default().split_whitespace();
@@ -207,7 +220,8 @@ impl fmt::Display for Description {
                 Some(words) if serde_json::from_str::<Value>(words).is_err() => as_code(words),
                 Some(value) => format!("`{value}`"),
             };
-            let (types, what) = (as_code(&key.types), as_code(&key.description));
+            let types = with_keys(&as_code(&key.types));
+            let what = as_code(&key.description);
             writeln!(f, "| `{}` | {types} | {default} | {what} |", key.key)?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use hedgerow_hedge::{HedgeLayer, HedgeReady};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::build::{Place, Shared};
+pub(crate) use self::build::{Host, Shared};
 pub use self::strategy::{ConfiguredPolicy, Strategy};
 use super::budget::BudgetConfig;
 use super::default;

@@ -13,6 +13,7 @@ use super::drain::DrainConfig;
 use super::error::{ConfigErrors, Mistakes};
 use super::hedge::HedgeConfig;
 use super::latency::LatencyConfig;
+use super::member::Member;
 use super::read::{self, Readable};
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
@@ -105,8 +106,8 @@ pub const DEFAULT_TOTAL_TIMEOUT: std::time::Duration = std::time::Duration::from
 
 /// One layer of a stack.
 ///
-/// A new kind of layer is a variant here, a file of its own, and what building and explaining say of
-/// it: the compiler names the places.
+/// A new kind of layer is a file of its own, a variant and a line of `member` here, one in
+/// `describe_all`, and how its service is put around another: the compiler names the places.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(description = "One layer, named by its kind.")]
@@ -125,6 +126,20 @@ pub enum LayerConfig {
     /// Lets attempts that lost a race finish in the background, instead of dropping them. Belongs right
     /// beneath a hedge.
     Drain(DrainConfig),
+}
+
+impl LayerConfig {
+    /// As the stack deals with it.
+    pub(crate) fn member(&self) -> &dyn Member {
+        match self {
+            Self::Latency(config) => config,
+            Self::Timeout(config) => config,
+            Self::IdempotentPaths(config) => config,
+            Self::ReplayBody(config) => config,
+            Self::Hedge(config) => &**config,
+            Self::Drain(config) => config,
+        }
+    }
 }
 
 impl TotalTimeout {

@@ -9,7 +9,7 @@ use hedgerow_latency::Latency;
 use super::plan::{CascadePlan, TierPlan};
 use super::{CascadeConfig, TierConfig};
 use crate::config::error::Mistakes;
-use crate::config::hedge::{Place, Shared};
+use crate::config::hedge::{Host, Shared};
 use crate::config::latency::ConfiguredLatency;
 use crate::config::timeout::TimeoutLayer;
 
@@ -193,7 +193,7 @@ impl TierConfig {
             let shared = Shared {
                 latency: latency.as_ref().map(handle),
                 budget: None,
-                place: Place::Tier,
+                host: Host::Tier,
             };
             mistakes.within("hedge", |mistakes| hedge.assemble(&shared, mistakes))
         });

@@ -6,22 +6,25 @@ use hedgerow_hedge::policy::Fixed;
 use hedgerow_latency::Latency;
 
 use super::{ConfiguredPolicy, HedgeConfig, LatencySource, Strategy, number};
+use crate::config::assemble::{HedgePart, Part};
 use crate::config::budget::{BudgetConfig, BudgetName};
 use crate::config::default;
 use crate::config::error::Mistakes;
 use crate::config::key::RequestKey;
+use crate::config::member::{Given, Member};
+use crate::config::order::Place;
 
 /// What else stands around a hedge that it may share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) latency: Option<Latency>,
     pub(crate) budget: Option<Budget>,
-    pub(crate) place: Place,
+    pub(crate) host: Host,
 }
 
 /// Where a hedge stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Host {
     /// By itself, to be put into a stack in code.
     #[default]
     Alone,
@@ -31,7 +34,7 @@ pub(crate) enum Place {
     Tier,
 }
 
-impl Place {
+impl Host {
     /// Why there is no `key` here; `None` if there may be one.
     const fn no_key(self) -> Option<&'static str> {
         match self {
@@ -113,10 +116,10 @@ impl HedgeConfig {
         if let Some(at_most) = self.max_keys {
             mistakes.attempt("max_keys", at_most, default::try_max_keys(at_most));
         }
-        if let (Some(key), Some(problem)) = (&self.key, shared.place.no_key()) {
+        if let (Some(key), Some(problem)) = (&self.key, shared.host.no_key()) {
             mistakes.refuse("key", key, problem);
         }
-        if let (Some(protocol), Some(problem)) = (self.protocol, shared.place.no_protocol()) {
+        if let (Some(protocol), Some(problem)) = (self.protocol, shared.host.no_protocol()) {
             mistakes.refuse("protocol", protocol, problem);
         }
     }
@@ -148,7 +151,7 @@ impl HedgeConfig {
                 mistakes.refuse("window", half, problem);
             }
             let Some(latency) = &shared.latency else {
-                mistakes.refuse("latency", self.latency, shared.place.no_latency());
+                mistakes.refuse("latency", self.latency, shared.host.no_latency());
                 return None;
             };
             return layer.map(|layer| layer.latency(latency.clone()));
@@ -187,6 +190,29 @@ impl HedgeConfig {
                 Some(layer?.budget(budget?))
             }
         }
+    }
+}
+
+impl Member for HedgeConfig {
+    fn part(&self, given: &Given, mistakes: &mut Mistakes) -> Option<Part> {
+        let layer = self.assemble(&given.shared, mistakes)?;
+        // What is wrong with it was told.
+        let key = self.key.as_deref();
+        let key = key.and_then(|key| RequestKey::parse(key).ok());
+        Some(Part::Hedge(Box::new(HedgePart {
+            layer,
+            protocol: self.protocol,
+            key,
+            max_keys: self.max_keys.map_or_else(default::max_keys, number),
+        })))
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.hedge(self, warn);
+    }
+
+    fn holds(&self, key: &str, default: &str) -> Option<String> {
+        self.key_holds(key, default)
     }
 }
 
