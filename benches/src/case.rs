@@ -141,13 +141,14 @@ impl Subject {
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 7] = [
+    pub(crate) const OURS: [Self; 8] = [
         Self::Percentile,
         Self::Fixed,
         Self::Adaptive,
         Self::Backoff,
         Self::Observing,
         Self::Keyed,
+        Self::Cascade,
         Self::Latency,
     ];
 

@@ -1,6 +1,7 @@
 //! Bytes of a response future.
 
 use std::fmt;
+use std::task::{Context, Waker};
 
 use tower::Service;
 
@@ -23,6 +24,11 @@ impl Visit for FutureSize {
             + Send
             + 'static,
     {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(
+            service.poll_ready(&mut context).is_ready(),
+            "nobody else calls"
+        );
         size_of_val(&service.call(Request::new(0)))
     }
 }

@@ -1,6 +1,7 @@
 //! Losers that are allowed to finish.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +57,11 @@ use crate::error::BuildError;
 /// the last of them is gone, so are the losers. A loser goes on holding its permit of a concurrency
 /// limit beneath.
 ///
+/// # Events
+///
+/// `tracing` events under the target `hedgerow::drain` (warn: a loser panicked). [`DrainStats`] counts
+/// the rest.
+///
 /// # Cost
 ///
 /// One allocation an attempt, and a task for each loser. It is the one place where hedgerow spawns:
@@ -77,6 +83,7 @@ struct Shared {
 struct Counts {
     answered: AtomicU64,
     failed: AtomicU64,
+    panicked: AtomicU64,
     timed_out: AtomicU64,
     dropped: AtomicU64,
 }
@@ -91,6 +98,8 @@ pub struct DrainStats {
     pub answered: u64,
     /// Losers that brought an error.
     pub failed: u64,
+    /// Losers that panicked. Each is its own end and nobody else's.
+    pub panicked: u64,
     /// Losers that were dropped because their time was over.
     pub timed_out: u64,
     /// Losers that were dropped at once because too many ran, or because there was no runtime.
@@ -175,6 +184,7 @@ impl DrainLayer {
             running: set.len(),
             answered: counts.answered.load(Ordering::Relaxed),
             failed: counts.failed.load(Ordering::Relaxed),
+            panicked: counts.panicked.load(Ordering::Relaxed),
             timed_out: counts.timed_out.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
         }
@@ -288,10 +298,19 @@ impl Shared {
             let Ok(mut loser) = handed.await else {
                 return;
             };
-            let polled = std::future::poll_fn(|cx| attempt.scope(|| loser.as_mut().poll(cx)));
+            let polled = std::future::poll_fn(|cx| {
+                let poll = || loser.as_mut().poll(cx).map(|result| result.is_ok());
+                let polled = catch_unwind(AssertUnwindSafe(|| attempt.scope(poll)));
+                polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+            });
             let count = match tokio::time::timeout(patience, polled).await {
-                Ok(Ok(_)) => &counts.answered,
-                Ok(Err(_)) => &counts.failed,
+                Ok(Some(true)) => &counts.answered,
+                Ok(Some(false)) => &counts.failed,
+                Ok(None) => {
+                    // The panic hook has reported why.
+                    tracing::warn!(target: "hedgerow::drain", %attempt, "loser panicked");
+                    &counts.panicked
+                }
                 Err(_) => &counts.timed_out,
             };
             count.fetch_add(1, Ordering::Relaxed);

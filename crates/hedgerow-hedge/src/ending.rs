@@ -13,7 +13,7 @@ use crate::event::HedgeEvent;
 use crate::extra::Extra;
 use crate::future::{Next, Proj};
 use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
-use crate::policy::{KeyState, Sample};
+use crate::policy::{CallEnd, KeyState, Sample};
 use crate::race::{Outputs, Race};
 use crate::rules::Rules;
 
@@ -33,6 +33,12 @@ pub(crate) fn outcome_of<Res, E>(result: &Result<Res, E>, class: Class) -> Outco
 fn settle_key<Req>(key: &(dyn KeyState<Req> + 'static), sample: &Sample) {
     sample.record_into(key.latency());
     key.observe(sample);
+}
+
+/// Tells traces how a call ended: as the attempt did whose result the caller got.
+#[inline]
+fn trace_end(elapsed: Duration, outcome: Outcome) {
+    tracing::trace!(target: "hedgerow::hedge", ?elapsed, %outcome, "call ended");
 }
 
 /// Drops an attempt: should that panic, it is not to take the winner's answer along.
@@ -59,11 +65,13 @@ where
         let elapsed = now.saturating_duration_since(*self.started);
         let ran = race.age(attempt, *self.started, now);
         race.set_ended(attempt, (ran, outcome));
-        self.settle(now, attempt, ran, outcome);
+        self.tell_lost(race, CallEnd::None);
+        self.settle(Sample::new(now.into_std(), attempt, ran, outcome).ending(race.call_end()));
         if attempt == Attempt::PRIMARY {
             self.primary.set(None);
         }
         let mut info = Attempt::discard_losers(|| self.close(now, race, Outcome::Lost));
+        trace_end(elapsed, outcome);
         info.index = attempt.index();
         info.hedge_won = attempt.is_extra() && outcome == Outcome::Won;
         info.started = elapsed.saturating_sub(ran);
@@ -107,7 +115,10 @@ where
             );
             rules.all_lost(&results);
         }
+        // Whoever lost last ended it.
+        self.tell_lost(race, race.call_end());
         let info = self.close(now, race, Outcome::Lost);
+        trace_end(info.elapsed, info.attempts[0].outcome);
         let rules = &self.core.parts;
         rules.settings().books.failed();
         tracing::debug!(
@@ -146,7 +157,8 @@ where
         self.primary.set(None);
         *self.ended = true;
         let rules = &self.core.parts;
-        self.settle(now, Attempt::PRIMARY, elapsed, outcome);
+        let sample = Sample::new(now.into_std(), Attempt::PRIMARY, elapsed, outcome);
+        self.settle(sample.ending(CallEnd::Alone));
         if *self.next == Next::Watched {
             self.imagine(elapsed, outcome, class == Class::Fatal);
         }
@@ -157,7 +169,7 @@ where
             }
         }
         let informs = rules.informs(false) && result.is_ok();
-        tracing::trace!(target: "hedgerow::hedge", ?elapsed, %outcome, "call ended");
+        trace_end(elapsed, outcome);
         if rules.tells() || informs {
             let info = self.info_alone(elapsed, outcome);
             if let Ok(response) = &mut result
@@ -178,22 +190,40 @@ where
 
     /// Books how one attempt ended: into the histogram, and to the policy.
     #[inline]
-    pub(crate) fn settle(
-        &self,
-        now: Instant,
-        attempt: Attempt,
-        elapsed: Duration,
-        outcome: Outcome,
-    ) {
+    pub(crate) fn settle(&self, sample: Sample) {
         let rules = &self.core.parts;
         let settings = rules.settings();
-        let sample = Sample::new(now.into_std(), attempt, elapsed, outcome);
         if settings.records {
             sample.record_into(&settings.latency);
         }
         match &self.key {
             None => rules.observe(&sample),
             Some(key) => settle_key(&**key, &sample),
+        }
+    }
+
+    /// Books an attempt that lost. The policy is told of it when it is known whether the call ended
+    /// with it: before the next sample, at the latest at the end of the call.
+    pub(crate) fn settle_lost(&self, race: &mut Race<S, Req>, sample: Sample) {
+        self.tell_lost(race, CallEnd::None);
+        let settings = self.core.parts.settings();
+        if settings.records {
+            sample.record_into(&settings.latency);
+        }
+        if let Some(key) = &self.key {
+            sample.record_into(key.latency());
+        }
+        race.last_lost = Some(sample);
+    }
+
+    fn tell_lost(&self, race: &mut Race<S, Req>, call: CallEnd) {
+        let Some(sample) = race.last_lost.take() else {
+            return;
+        };
+        let sample = sample.ending(call);
+        match &self.key {
+            None => self.core.parts.observe(&sample),
+            Some(key) => key.observe(&sample),
         }
     }
 
@@ -227,6 +257,7 @@ where
             self.imagine(elapsed, Outcome::Cancelled, false);
         }
         let info = self.close(now, &mut race, Outcome::Cancelled);
+        trace_end(info.elapsed, Outcome::Cancelled);
         self.core.parts.settings().books.cancelled();
         if self.core.parts.tells() {
             self.core.parts.tell(&HedgeEvent::Cancelled(info));
@@ -241,6 +272,7 @@ where
         unfinished: Outcome,
     ) -> WinnerInfo {
         let elapsed = now.saturating_duration_since(*self.started);
+        self.tell_lost(race, CallEnd::None);
         if self.primary.is_some() {
             quietly(|| self.primary.set(None));
             race.primary_ended = Some((elapsed, unfinished));
@@ -257,12 +289,11 @@ where
                 self.cancelled(now, extra.attempt, age, unfinished);
             }
         }
-        tracing::trace!(target: "hedgerow::hedge", ?elapsed, "call ended");
         race.describe(*self.started, elapsed, self.core.parts.strategy())
     }
 
     fn cancelled(&self, now: Instant, attempt: Attempt, age: Duration, outcome: Outcome) {
-        self.settle(now, attempt, age, outcome);
+        self.settle(Sample::new(now.into_std(), attempt, age, outcome));
         if self.core.parts.tells() {
             self.core
                 .parts
@@ -278,6 +309,15 @@ where
     fn extra(&mut self, attempt: Attempt) -> Option<&mut Extra<S, Req>> {
         let at = attempt.index().checked_sub(1)?;
         self.extras.get_mut(at as usize)
+    }
+
+    /// What the end of the call is to the attempt that ends it.
+    fn call_end(&self) -> CallEnd {
+        if self.extras.iter().any(|extra| extra.sent.is_some()) {
+            CallEnd::Hedged
+        } else {
+            CallEnd::Alone
+        }
     }
 
     /// How long `attempt` has been running.

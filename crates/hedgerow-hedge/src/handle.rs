@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hedgerow_core::{Budget, Kind};
 use hedgerow_latency::{Latency, Snapshot};
@@ -13,6 +12,7 @@ use crate::books::Tally;
 use crate::error::BuildError;
 use crate::layer::Settings;
 use crate::observe::{ImaginedTally, Prediction};
+use crate::percentiles::percentiles;
 
 /// A handle on a hedge layer: its counts, its histogram, its budget and its live settings.
 ///
@@ -68,37 +68,7 @@ pub struct HedgeStats {
     pub latency: Snapshot,
 }
 
-impl HedgeStats {
-    /// The median of the calls' latency.
-    #[must_use]
-    pub fn p50(&self) -> Option<Duration> {
-        self.latency.quantile(0.5)
-    }
-
-    /// The 90th percentile of the calls' latency.
-    #[must_use]
-    pub fn p90(&self) -> Option<Duration> {
-        self.latency.quantile(0.9)
-    }
-
-    /// The 95th percentile of the calls' latency.
-    #[must_use]
-    pub fn p95(&self) -> Option<Duration> {
-        self.latency.quantile(0.95)
-    }
-
-    /// The 99th percentile of the calls' latency.
-    #[must_use]
-    pub fn p99(&self) -> Option<Duration> {
-        self.latency.quantile(0.99)
-    }
-
-    /// The 99.9th percentile of the calls' latency.
-    #[must_use]
-    pub fn p999(&self) -> Option<Duration> {
-        self.latency.quantile(0.999)
-    }
-}
+percentiles!(HedgeStats, "the calls' latency");
 
 impl Since {
     pub(crate) fn start() -> Arc<Mutex<Self>> {

@@ -30,6 +30,7 @@ mod losers;
 mod books;
 mod observe;
 mod saved;
+mod percentiles;
 mod handle;
 mod info;
 mod event;
@@ -67,7 +68,7 @@ pub use crate::plain::{
     Race, RaceError, RaceErrorKind, Won, buffered_by_completion, hedge, race, race_candidates,
     try_buffered_by_completion,
 };
-pub use crate::policy::{Delay, HedgePolicy, Keyed, Keys, Sample, Stateful};
+pub use crate::policy::{CallEnd, Delay, HedgePolicy, Keyed, Keys, Sample, Stateful};
 #[doc(hidden)]
 pub use crate::rules::{Rules, Sealed};
 pub use crate::saved::{HedgeState, RestoreError};

@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use crate::future::Proj;
 use crate::info::Outcome;
+use crate::percentiles::percentiles;
 use crate::policy::Delay;
 use crate::rules::Rules;
 
@@ -177,31 +178,7 @@ impl ImaginedTally {
     }
 }
 
-impl Prediction {
-    /// The median of the predicted latency.
-    #[must_use]
-    pub fn p50(&self) -> Option<Duration> {
-        self.latency.quantile(0.5)
-    }
-
-    /// The 95th percentile of the predicted latency.
-    #[must_use]
-    pub fn p95(&self) -> Option<Duration> {
-        self.latency.quantile(0.95)
-    }
-
-    /// The 99th percentile of the predicted latency.
-    #[must_use]
-    pub fn p99(&self) -> Option<Duration> {
-        self.latency.quantile(0.99)
-    }
-
-    /// The 99.9th percentile of the predicted latency.
-    #[must_use]
-    pub fn p999(&self) -> Option<Duration> {
-        self.latency.quantile(0.999)
-    }
-}
+percentiles!(Prediction, "the predicted latency");
 
 impl<S, K, Req> Proj<'_, S, K, Req>
 where

@@ -113,10 +113,25 @@ pub struct Sample {
     pub elapsed: Duration,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whether its call ended with it.
+    pub call: CallEnd,
+}
+
+/// What the end of an attempt means to its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallEnd {
+    /// Nothing: the call goes on, was ended by another attempt, or was left by its caller.
+    #[default]
+    None,
+    /// It ended the call, in which nothing else was sent.
+    Alone,
+    /// It ended the call, in which an extra attempt was sent: this one, or one of the others.
+    Hedged,
 }
 
 impl Sample {
-    /// An attempt that ended at `now`: for tests of a policy of one's own.
+    /// An attempt that ended at `now`, and did not end its call: for tests of a policy of one's own.
     #[must_use]
     pub const fn new(now: Instant, attempt: Attempt, elapsed: Duration, outcome: Outcome) -> Self {
         Self {
@@ -124,7 +139,17 @@ impl Sample {
             attempt,
             elapsed,
             outcome,
+            call: CallEnd::None,
         }
+    }
+
+    /// The same attempt, with what its end meant to the call.
+    ///
+    /// Exactly one sample of a call says that it ended it, unless the caller left: that of the winner,
+    /// of the one whose result was final, or of the last one to lose.
+    #[must_use]
+    pub const fn ending(self, call: CallEnd) -> Self {
+        Self { call, ..self }
     }
 
     /// Books the latency, if this says anything about it.

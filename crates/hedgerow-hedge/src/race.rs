@@ -11,13 +11,13 @@ use hedgerow_core::{Attempt, Class, Kind};
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
-use crate::ending::outcome_of;
+use crate::ending::{outcome_of, quietly};
 use crate::event::HedgeEvent;
 use crate::extra::{Extra, Step};
 use crate::future::{FAR, Next, Proj, Turn};
 use crate::info::Outcome;
 use crate::layer::HedgeReady;
-use crate::policy::Delay;
+use crate::policy::{Delay, Sample};
 use crate::rules::Rules;
 
 /// Whatever the policy's delay is: nobody waits longer than this for a service that is not ready while
@@ -38,6 +38,8 @@ where
     pub(crate) primary_ended: Option<(Duration, Outcome)>,
     /// What extra attempts brought that lost, if the judge wants to see it.
     pub(crate) losses: Vec<(Attempt, Outputs<S, Req>)>,
+    /// What lost last, until the policy is told of it.
+    pub(crate) last_lost: Option<Sample>,
     /// The policy's delay for the attempt that it was asked about last.
     delay: Duration,
     /// The timer counts the patience of extras that wait while nothing runs.
@@ -54,6 +56,7 @@ where
             primary: None,
             primary_ended: None,
             losses: Vec::new(),
+            last_lost: None,
             delay: Duration::ZERO,
             giving_up: false,
         }
@@ -79,7 +82,11 @@ where
         // The race goes back also when somebody's service panics: what was sent stays in the books.
         let polled = catch_unwind(AssertUnwindSafe(|| self.step(&mut race, cx, turn)));
         match polled {
-            Ok(Poll::Ready(result)) => Poll::Ready(result),
+            Ok(Poll::Ready(result)) => {
+                // With what lost: it is not to take the answer along.
+                quietly(|| drop(race));
+                Poll::Ready(result)
+            }
             Ok(Poll::Pending) => {
                 self.race.put(race);
                 Poll::Pending
@@ -157,7 +164,8 @@ where
         let outcome = outcome_of(&result, class);
         // Before anything else is sent: it may hold a permit.
         self.primary.set(None);
-        self.settle(now, Attempt::PRIMARY, elapsed, outcome);
+        let sample = Sample::new(now.into_std(), Attempt::PRIMARY, elapsed, outcome);
+        self.settle_lost(race, sample);
         race.primary_ended = Some((elapsed, outcome));
         race.primary = Some(result);
     }
@@ -233,7 +241,8 @@ where
             .sent
             .map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
         extra.ended = Some((elapsed, outcome));
-        self.settle(now, extra.attempt, elapsed, outcome);
+        let sample = Sample::new(now.into_std(), extra.attempt, elapsed, outcome);
+        self.settle_lost(race, sample);
         if self.core.parts.wants_losses() {
             race.losses.push((race.extras[at].attempt, result));
         }

@@ -1,7 +1,10 @@
 //! Recorders that hand a layer's events on, to the crate `metrics` and to `tracing`.
 //!
 //! Without any of them a layer already tells `tracing` under the target `hedgerow::hedge` (trace: a
-//! call's start and stop; debug: a copy fired, denied, won; all lost).
+//! call's start, and its stop with the outcome; debug: a copy fired, denied, won; all lost), and a
+//! cascade under `hedgerow::cascade`.
+//!
+//! Both recorders take the events of a hedge and those of a [`Cascade`](crate::Cascade).
 
 mod traces;
 #[cfg(feature = "metrics")]

@@ -30,6 +30,9 @@ pub fn idempotent_paths(paths: impl IntoIterator<Item = impl AsRef<str>>) -> Ide
 /// as it stands in the URI, without the query, and must be the whole path: behind a prefix, name the
 /// prefix too. `*` stands for exactly one last part.
 ///
+/// A path that goes up or stays, by a part `.` or `..`, may be another one to the server: it is never
+/// let through, however its dots and slashes are written (`%2e`, `%2f`, `\`, `..;x`).
+///
 /// # Examples
 ///
 /// ```
@@ -89,7 +92,7 @@ impl IdempotentPathsLayer {
     /// # Errors
     ///
     /// [`HttpBuildError::Path`] if a path is empty, has no leading slash, has a wildcard anywhere
-    /// but as its whole last part, or holds what no path can.
+    /// but as its whole last part, has a part `.` or `..`, or holds what no path can.
     pub fn try_new(
         paths: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Self, HttpBuildError> {
@@ -124,9 +127,26 @@ impl Paths {
         if self.exact.contains(path) {
             return true;
         }
-        path.rfind('/')
-            .is_some_and(|slash| slash + 1 < path.len() && self.services.contains(&path[..=slash]))
+        path.rfind('/').is_some_and(|slash| {
+            let (service, method) = path.split_at(slash + 1);
+            // What stands before it was looked at when the layer was built.
+            !method.is_empty() && self.services.contains(service) && !has_dots(method)
+        })
     }
+}
+
+/// Whether a part of this path is `.` or `..` to some server: percent-encoded, between slashes that
+/// are encoded or lean back, or with parameters after it.
+fn has_dots(path: &str) -> bool {
+    if !path.contains(['.', '%']) {
+        return false;
+    }
+    let mut decoded = path.to_ascii_lowercase();
+    for (code, letter) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("%3b", ";")] {
+        decoded = decoded.replace(code, letter);
+    }
+    let mut parts = decoded.split(['/', '\\']);
+    parts.any(|part| matches!(part.split(';').next(), Some("." | "..")))
 }
 
 fn problem_of(path: &str) -> Option<&'static str> {
@@ -148,6 +168,9 @@ fn problem_of(path: &str) -> Option<&'static str> {
         return Some(
             "a wildcard stands for all methods of one service and nothing else: write \"/package.Service/*\"",
         );
+    }
+    if has_dots(path) {
+        return Some("a part that is `.` or `..` leads elsewhere: write the path that it leads to");
     }
     PathAndQuery::try_from(path)
         .is_err()

@@ -1,7 +1,8 @@
 //! Typed configuration as data: a file, or a struct, into layers.
 //!
 //! [`StackConfig`] is a whole stack, a list of [`LayerConfig`]s from the outside in; each layer's
-//! configuration can also be built alone ([`HedgeConfig::build`]). All of them are plain serde structs:
+//! configuration can also be built alone ([`HedgeConfig::build`]). [`CascadeConfig`] is a cascade, a list
+//! of [`TierConfig`]s, as a file of its own. All of them are plain serde structs:
 //! TOML is the format of files, JSON has the same shape. The guide's page
 //! [`configuration`](crate::guide::configuration) has the format with every key.
 //!
@@ -17,13 +18,16 @@ mod drain;
 mod latency;
 mod timeout;
 mod bodies;
+mod cascade;
 mod time;
 mod default;
+mod member;
 mod assemble;
 mod wrap;
 mod order;
 mod explain;
 mod describe;
+mod read;
 mod tree;
 mod once;
 mod check;
@@ -32,6 +36,7 @@ mod error;
 pub use self::assemble::Stack;
 pub use self::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 pub use self::budget::{BudgetConfig, BudgetName, BudgetShare};
+pub use self::cascade::{CascadeConfig, CascadePlan, SpendCapConfig, TierConfig};
 pub use self::describe::{Describe, Description, KeyDescription, VERSION};
 pub use self::drain::DrainConfig;
 pub use self::error::{ConfigErrors, Mistake};

@@ -70,9 +70,9 @@ pub use hedgerow_hedge::{
 };
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
-    AttemptInfo, BuildError, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent, HedgeHandle,
-    HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers, Outcome, Prediction,
-    RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
+    AttemptInfo, BuildError, CallEnd, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent,
+    HedgeHandle, HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers,
+    Outcome, Prediction, RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
 };
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{

@@ -19,8 +19,24 @@ use crate::plain::{Loss, RaceError, RaceErrorKind, Story};
 pub(super) type Ended<Res> = Result<(Res, Option<CascadeInfo>), BoxError>;
 
 impl<Req, Res> Run<Req, Res> {
-    /// What ends the call, with everything that still runs dropped.
+    /// What ends the call, with everything that still runs dropped, and what is left over.
     pub(super) fn end(&mut self, end: End<Res>) -> Ended<Res> {
+        let ended = self.ended_by(end);
+        self.clear();
+        ended
+    }
+
+    /// Drops what nobody gets: should that panic, it is not to take the answer along.
+    fn clear(&mut self) {
+        let (best, copy) = (self.best.take(), self.copy.take());
+        quietly(|| drop(best));
+        quietly(|| drop(copy));
+        for loss in std::mem::take(&mut self.losses) {
+            quietly(|| drop(loss));
+        }
+    }
+
+    fn ended_by(&mut self, end: End<Res>) -> Ended<Res> {
         match end {
             End::Answered(at, answer) => {
                 let info = self.close(How::Answered, Some(at), Outcome::Lost);
@@ -67,11 +83,15 @@ impl<Req, Res> Run<Req, Res> {
                 elapsed,
                 outcome,
             };
-            self.losses.push(Loss {
-                info,
-                result: Err(error),
-            });
+            self.lost(info, Err(error));
         }
+    }
+
+    /// Keeps what a tier brought that is no answer.
+    pub(super) fn lost(&mut self, info: AttemptInfo, result: Result<(), BoxError>) {
+        let rung = &self.core.rungs[info.attempt.index() as usize];
+        let name = Some(rung.name.clone());
+        self.losses.push(Loss { info, name, result });
     }
 
     fn inform(&self, mut answer: Res, info: Option<CascadeInfo>) -> (Res, Option<CascadeInfo>) {
@@ -270,6 +290,7 @@ impl<Req, Res> Drop for Run<Req, Res> {
     fn drop(&mut self) {
         if !self.ended {
             self.close(How::Cancelled, None, Outcome::Cancelled);
+            self.clear();
         }
     }
 }

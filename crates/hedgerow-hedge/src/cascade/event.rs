@@ -65,6 +65,17 @@ pub enum SkipReason {
     Unavailable,
 }
 
+impl SkipReason {
+    /// As metrics and traces name it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Unreplayable => "unreplayable",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
 impl CascadeEvent {
     /// Whether this ends its call.
     #[must_use]

@@ -14,6 +14,7 @@ use crate::cascade::info::CascadeInfo;
 use crate::cascade::spend::SpendCap;
 use crate::ending::quietly;
 use crate::info::Outcome;
+use crate::percentiles::percentiles;
 
 /// A handle on a cascade: its counts, its latencies and its spend cap.
 ///
@@ -78,31 +79,7 @@ pub struct TierStats {
     pub cost: f64,
 }
 
-impl CascadeStats {
-    /// The median of the calls' latency.
-    #[must_use]
-    pub fn p50(&self) -> Option<Duration> {
-        self.latency.quantile(0.5)
-    }
-
-    /// The 90th percentile of the calls' latency.
-    #[must_use]
-    pub fn p90(&self) -> Option<Duration> {
-        self.latency.quantile(0.9)
-    }
-
-    /// The 95th percentile of the calls' latency.
-    #[must_use]
-    pub fn p95(&self) -> Option<Duration> {
-        self.latency.quantile(0.95)
-    }
-
-    /// The 99th percentile of the calls' latency.
-    #[must_use]
-    pub fn p99(&self) -> Option<Duration> {
-        self.latency.quantile(0.99)
-    }
-}
+percentiles!(CascadeStats, "the calls' latency");
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub(super) struct Run<Req, Res> {
     pub(super) core: Arc<Core<Req, Res>>,
     pub(super) started: Instant,
     /// What further tiers are sent; `None` if the request may be sent only once.
-    copy: Option<Req>,
+    pub(super) copy: Option<Req>,
     first: Runner<Req, Res>,
     /// Those whose turn came, in declared order.
     rest: Vec<Runner<Req, Res>>,
@@ -295,10 +295,7 @@ impl<Req, Res> Run<Req, Res> {
             elapsed: self.started.elapsed().saturating_sub(since),
             outcome: Outcome::Failed,
         };
-        self.losses.push(Loss {
-            info,
-            result: Err(error),
-        });
+        self.lost(info, Err(error));
         self.skipped(at, SkipReason::Unavailable);
     }
 
@@ -336,10 +333,7 @@ impl<Req, Res> Run<Req, Res> {
             (Verdict::Passed, Ok(answer)) => return Some(End::Answered(at, answer)),
             (Verdict::Final, result) => return Some(End::Fatal(at, result)),
             (Verdict::Below(score), Ok(answer)) => {
-                self.losses.push(Loss {
-                    info,
-                    result: Ok(()),
-                });
+                self.lost(info, Ok(()));
                 self.offer(Best {
                     tier: at,
                     score,
@@ -348,7 +342,7 @@ impl<Req, Res> Run<Req, Res> {
             }
             (_, result) => {
                 let result = result.map(|refused| quietly(|| drop(refused)));
-                self.losses.push(Loss { info, result });
+                self.lost(info, result);
             }
         }
         None

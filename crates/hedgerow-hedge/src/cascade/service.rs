@@ -139,7 +139,7 @@ use crate::info::Outcome;
 ///
 /// A [`BoxError`]. If no tier brought an answer, it holds a
 /// [`BoxedRaceError`](crate::BoxedRaceError), which [`cause_ref`](hedgerow_core::cause_ref) finds,
-/// with every tier's error by its index; its `source()` is the first tier's. An error of `poll_ready`
+/// with every tier's error by its index and name; its `source()` is the first tier's. An error of `poll_ready`
 /// is the first tier's own. A tier that panics takes the call along.
 ///
 /// # Panics

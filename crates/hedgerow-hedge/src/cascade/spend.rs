@@ -72,7 +72,8 @@ impl SpendCap {
     /// A cap of so many cost units per 100 calls, and a bucket of `depth` units: the burst.
     #[must_use]
     pub fn new(per_100_calls: f64, depth: f64) -> Self {
-        let capacity = rounded_down(depth);
+        // As a cost is: what costs as much as the bucket holds can be paid.
+        let capacity = rounded_up(depth);
         Self {
             purse: Arc::new(Purse {
                 per_100_calls,
@@ -182,6 +183,18 @@ mod tests {
         }
         assert!(cap.try_charge(1e-9).is_none());
         assert_eq!(cap.spent(), 0.3);
+    }
+
+    #[test]
+    fn what_costs_as_much_as_it_holds_is_granted_to_the_last_digit() {
+        for depth in [1.0 / 3.0, 0.123_456_789_123, 1e6 / 7.0, 1e-10, 1e9, 2.5] {
+            let cap = SpendCap::new(0.0, depth);
+            assert!(cap.try_charge(depth).is_some(), "{depth}");
+            assert!(
+                cap.try_charge(depth + 1e-6 * (1.0 + depth)).is_none(),
+                "{depth}"
+            );
+        }
     }
 
     #[test]

@@ -307,7 +307,11 @@ where
         match (class, result) {
             (Class::Success, Ok(value)) => Some(End::Won(info, value)),
             (class, result) => {
-                self.losses.push(Loss { info, result });
+                self.losses.push(Loss {
+                    info,
+                    name: None,
+                    result,
+                });
                 (class == Class::Fatal).then_some(End::Fatal(info))
             }
         }

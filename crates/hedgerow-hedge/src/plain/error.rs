@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hedgerow_core::BoxError;
@@ -82,6 +83,8 @@ pub enum RaceErrorKind {
 pub struct Loss<T, E> {
     /// Which attempt, when it started, how long it took and how it ended.
     pub info: AttemptInfo,
+    /// What its tier is called; `None` in a race, whose attempts have no names.
+    pub name: Option<Arc<str>>,
     /// What it brought. An `Ok` is an answer that the judge refused.
     pub result: Result<T, E>,
 }
@@ -91,6 +94,12 @@ impl<T, E> Loss<T, E> {
     #[must_use]
     pub const fn index(&self) -> u32 {
         self.info.attempt.index()
+    }
+
+    /// What the tier of a [`Cascade`](crate::Cascade) is called that brought this.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// When the attempt started, counted from the race's start.
@@ -261,6 +270,7 @@ impl<T, E> RaceError<T, E> {
         let story = *self.story;
         let loss = |loss: Loss<T, E>| Loss {
             info: loss.info,
+            name: loss.name,
             result: loss.result.map(drop).map_err(Into::into),
         };
         Box::new(BoxedRaceError(RaceError::new(Story {
@@ -367,6 +377,9 @@ impl<T, E: fmt::Debug> fmt::Debug for RaceError<T, E> {
 impl<T, E: fmt::Debug> fmt::Debug for Loss<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut loss = f.debug_struct("Loss");
+        if let Some(name) = &self.name {
+            loss.field("name", name);
+        }
         loss.field("info", &self.info);
         match &self.result {
             Ok(_) => loss.finish_non_exhaustive(),

@@ -18,8 +18,6 @@ use crate::error::{BuildError, MAX_HEDGES};
 use crate::info::Outcome;
 
 const DEFAULT_ARMS_MS: [u64; 5] = [50, 100, 200, 500, 1_000];
-const DEFAULT_PRICE: Duration = Duration::from_millis(50);
-const DEFAULT_FORGETTING: f64 = 0.1;
 /// In how many calls the rate of forgetting is forgotten.
 const FORGETTING_CALLS: f64 = 20.0;
 /// No arm is longer: what lasts longer is not hedged but timed out.
@@ -107,6 +105,11 @@ struct Learnt {
 }
 
 impl Adaptive {
+    /// What an extra attempt costs, in time, unless [`price`](Self::price) is set.
+    pub const DEFAULT_PRICE: Duration = Duration::from_millis(50);
+    /// The rate of forgetting unless [`try_forgetting`](Self::try_forgetting) sets it.
+    pub const DEFAULT_FORGETTING: f64 = 0.1;
+
     /// Learns which of `delays` is best: 2 to 64 of them, ascending, none beyond an hour.
     ///
     /// # Errors
@@ -135,8 +138,8 @@ impl Adaptive {
         let number = UNSEEDED.fetch_add(1, Ordering::Relaxed);
         Self::with(Plan {
             arms,
-            price: DEFAULT_PRICE,
-            forgetting: DEFAULT_FORGETTING,
+            price: Self::DEFAULT_PRICE,
+            forgetting: Self::DEFAULT_FORGETTING,
             seed: number.wrapping_mul(STRIDE),
         })
     }

@@ -1,13 +1,12 @@
 //! Hedge sooner while it helps, later while it does not.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hedgerow_core::{Attempt, BoxError, LatencyView};
 
-use super::{Delay, HedgePolicy, Sample, Stateful};
+use super::{CallEnd, Delay, HedgePolicy, Sample, Stateful};
 use crate::error::BuildError;
 use crate::info::Outcome;
 
@@ -37,22 +36,8 @@ pub struct BackoffConfig {
 /// It begins at 100 ms and stays within 10 to 5,000 ms ([`BackoffConfig`]). A further extra
 /// attempt, if allowed, is sent after twice the delay, and so on.
 ///
-/// # What it reads off the attempts
-///
-/// A policy is told of attempts, not of calls. Each changes the delay as it ends:
-///
-/// | attempt | the delay |
-/// | --- | --- |
-/// | the primary won | × 0.9 |
-/// | an extra lost in the moment in which the primary won | × 1.5 instead of that × 0.9, once |
-/// | an extra won | × 0.9 |
-/// | the primary failed, was refused or timed out | × 2.0 |
-/// | any other: lost to an extra, failed as an extra, left by the caller | as it is |
-///
-/// That is the first table, exactly, limits included, for every call whose primary did not fail
-/// before an extra won (× 2.0, then × 0.9) and whose extras did not fail before the primary won
-/// (× 0.9: what failed as an extra is nobody's loss). Where calls end on several threads in the
-/// same moment, a wasted hedge may be counted as none.
+/// A call counts once, when it ends, whatever it sent and whatever of that failed on the way. One
+/// that its caller left counts for nothing.
 ///
 /// # The equilibrium
 ///
@@ -70,7 +55,7 @@ pub struct BackoffConfig {
 ///
 /// # Cost
 ///
-/// One atomic word, which holds the delay in single precision (6e-8). No lock, no allocation.
+/// One atomic word. No lock, no allocation.
 ///
 /// # Source
 ///
@@ -80,18 +65,8 @@ pub struct Backoff {
     /// The limits in microseconds.
     least: f64,
     most: f64,
-    state: AtomicU64,
-    /// What stamps count from: the first sample.
-    base: OnceLock<Instant>,
-}
-
-/// The delay in microseconds, and the stamp of a primary's win whose factor is not in it yet,
-/// because an extra may be told to have lost to it. Packed into one word.
-#[derive(Clone, Copy)]
-struct State {
-    delay: f64,
-    /// 0 if there is none.
-    stamp: u32,
+    /// The bits of the delay in microseconds.
+    delay: AtomicU64,
 }
 
 impl BackoffConfig {
@@ -140,71 +115,40 @@ impl Backoff {
     }
 
     fn new(config: BackoffConfig) -> Self {
-        let state = State {
-            delay: micros(config.base),
-            stamp: 0,
-        };
         Self {
             config,
             least: micros(config.min),
             most: micros(config.max),
-            state: AtomicU64::new(state.pack()),
-            base: OnceLock::new(),
+            delay: AtomicU64::new(micros(config.base).to_bits()),
         }
     }
 
     /// The delay in use.
     #[must_use]
     pub fn current(&self) -> Duration {
-        let delay = self.settled(State::unpack(self.state.load(Ordering::Relaxed)));
-        // Rounded: it is above zero. The limits are finer than that, and than single precision.
-        let delay = Duration::from_micros((delay + 0.5) as u64);
+        // Rounded: it is above zero. The limits are finer than that.
+        let delay = Duration::from_micros((self.micros() + 0.5) as u64);
         delay.clamp(self.config.min, self.config.max)
+    }
+
+    fn micros(&self) -> f64 {
+        f64::from_bits(self.delay.load(Ordering::Relaxed))
     }
 
     #[inline]
     fn bounded(&self, delay: f64) -> f64 {
         delay.clamp(self.least, self.most)
     }
+}
 
-    /// The delay with the factor that was held back.
-    fn settled(&self, state: State) -> f64 {
-        match state.stamp {
-            0 => state.delay,
-            _ => self.bounded(state.delay * WHEN_GOOD),
-        }
-    }
-
-    #[inline]
-    fn next(&self, state: State, sample: &Sample) -> Option<State> {
-        let times = |factor| State {
-            delay: self.bounded(self.settled(state) * factor),
-            stamp: 0,
-        };
-        match (sample.attempt.is_extra(), sample.outcome) {
-            (false, Outcome::Won) => Some(State {
-                delay: self.settled(state),
-                stamp: self.stamp(sample.now),
-            }),
-            (false, Outcome::Failed | Outcome::Refused | Outcome::TimedOut) => {
-                Some(times(WHEN_FAILED))
-            }
-            (true, Outcome::Won) => Some(times(WHEN_GOOD)),
-            (true, Outcome::Lost) if state.stamp == self.stamp(sample.now) => Some(State {
-                delay: self.bounded(state.delay * WHEN_WASTED),
-                stamp: 0,
-            }),
-            _ => None,
-        }
-    }
-
-    /// Two samples of one moment have the same; it repeats after 4 s, and is never 0.
-    fn stamp(&self, now: Instant) -> u32 {
-        let base = *self.base.get_or_init(|| now);
-        let since = now.saturating_duration_since(base);
-        // Wrapping is what is wanted of both.
-        let nanos = (since.as_secs() as u32).wrapping_mul(1_000_000_000);
-        nanos.wrapping_add(since.subsec_nanos()) | 1
+/// What a call makes of the delay that ended with this attempt.
+#[inline]
+fn factor(sample: &Sample) -> f64 {
+    let extra = sample.attempt.is_extra();
+    match (sample.outcome, sample.call) {
+        (Outcome::Won, CallEnd::Hedged) if !extra => WHEN_WASTED,
+        (Outcome::Won, _) => WHEN_GOOD,
+        _ => WHEN_FAILED,
     }
 }
 
@@ -212,19 +156,6 @@ impl Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         Self::new(BackoffConfig::default())
-    }
-}
-
-impl State {
-    fn pack(self) -> u64 {
-        u64::from((self.delay as f32).to_bits()) << 32 | u64::from(self.stamp)
-    }
-
-    fn unpack(word: u64) -> Self {
-        Self {
-            delay: f64::from(f32::from_bits((word >> 32) as u32)),
-            stamp: word as u32,
-        }
     }
 }
 
@@ -242,10 +173,15 @@ impl<Req> HedgePolicy<Req> for Backoff {
 
     #[inline]
     fn observe(&self, sample: &Sample) {
-        let next = |word| Some(self.next(State::unpack(word), sample)?.pack());
-        // Refused where the attempt changes nothing.
-        let state = &self.state;
-        let _ = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        if sample.call == CallEnd::None {
+            return;
+        }
+        let factor = factor(sample);
+        let next = |word| Some(self.bounded(f64::from_bits(word) * factor).to_bits());
+        // It never refuses.
+        let _ = self
+            .delay
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
     fn name(&self) -> &'static str {
@@ -259,11 +195,8 @@ impl<Req> HedgePolicy<Req> for Backoff {
 impl Stateful for Backoff {
     #[cfg(feature = "serde")]
     fn save(&self) -> Option<String> {
-        let state = State::unpack(self.state.load(Ordering::Relaxed));
-        let saved = Saved {
-            delay_us: self.settled(state),
-        };
-        serde_json::to_string(&saved).ok()
+        let delay_us = self.micros();
+        serde_json::to_string(&Saved { delay_us }).ok()
     }
 
     /// A delay beyond this policy's limits becomes the nearest that is within.
@@ -273,11 +206,8 @@ impl Stateful for Backoff {
         if !(delay_us > 0.0 && delay_us.is_finite()) {
             return Err(format!("a delay of {delay_us} µs cannot be restored").into());
         }
-        let state = State {
-            delay: self.bounded(delay_us),
-            stamp: 0,
-        };
-        self.state.store(state.pack(), Ordering::Relaxed);
+        self.delay
+            .store(self.bounded(delay_us).to_bits(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,26 +1,49 @@
 //! Counters and times for the crate `metrics`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hedgerow_core::Recorder;
 use metrics::{Label, counter, describe_counter, describe_histogram, histogram};
 
 use super::{PREFIX, checked};
+use crate::cascade::{CascadeEvent, CascadeInfo, TierInfo};
 use crate::error::BuildError;
 use crate::event::HedgeEvent;
-use crate::info::WinnerInfo;
 
-/// Counts every event through the crate `metrics`, for whichever exporter is installed.
+/// Counts every event of a hedge or a [`Cascade`](crate::Cascade) through the crate `metrics`, for
+/// whichever exporter is installed.
+///
+/// Of both:
 ///
 /// | name, behind the prefix | kind |
 /// | --- | --- |
 /// | `_requests_total` | counter: calls that came in |
 /// | `_requests_failed_total`, `_requests_cancelled_total` | counters: calls without an accepted answer, calls whose caller left |
-/// | `_request_duration_seconds` | histogram, label `outcome`: `success`, `failure`, `cancelled` |
+/// | `_request_duration_seconds` | histogram, label `outcome`: `success`, `failure`, `cancelled`; of a cascade also `best` and `timeout` |
+///
+/// Of a hedge:
+///
+/// | name, behind the prefix | kind |
+/// | --- | --- |
 /// | `_hedges_fired_total`, `_hedges_won_total`, `_hedges_denied_total`, `_hedges_not_ready_total` | counters |
 /// | `_hedge_delay_seconds` | histogram: when an extra attempt was sent, from the call's start |
 /// | `_hedge_latency_seconds` | histogram: how long an extra attempt ran that won |
 /// | `_attempts_cancelled_total` | counter: attempts dropped unfinished |
+///
+/// Of a cascade, with the tier's name as the label `tier`:
+///
+/// | name, behind the prefix | kind |
+/// | --- | --- |
+/// | `_cascade_tiers_started_total` | counter: tiers that were sent |
+/// | `_cascade_tiers_done_total` | counter, label `outcome`: `won`, `refused`, `failed`, `timed out` by the judge's word |
+/// | `_cascade_tiers_timed_out_total`, `_cascade_tiers_cancelled_total` | counters: tiers dropped unfinished, because the call's time was over, or for another reason |
+/// | `_cascade_tiers_skipped_total` | counter, label `reason`: `denied`, `unreplayable`, `unavailable` |
+/// | `_cascade_tier_duration_seconds` | histogram, label `outcome`: how long a tier ran that is done |
+/// | `_cascade_hedges_total` | counter: copies that hedged tiers sent, told when the tier is over |
+/// | `_cascade_cost` | histogram, without `tier`: what a call cost |
+///
+/// A cascade within a hedge, or beside one, has a prefix of its own: both count calls.
 ///
 /// # Examples
 ///
@@ -28,8 +51,18 @@ use crate::info::WinnerInfo;
 /// use hedgerow_hedge::{HedgeLayer, telemetry::Metrics};
 ///
 /// let metrics = Metrics::new().prefix("search_client").label("backend", "eu-1");
-/// let layer = HedgeLayer::percentile(95).recorder(metrics);
+/// let layer = HedgeLayer::percentile(95).recorder(metrics.clone());
 /// # let _ = layer;
+///
+/// # use hedgerow_hedge::{Cascade, Tier};
+/// # let small = tower::service_fn(async |n: u64| Ok::<_, std::fmt::Error>(n));
+/// let cascade = Cascade::builder()
+///     .tier(Tier::new("small", small))
+///     .recorder(metrics.prefix("models"))
+///     .clone_requests()
+///     .build()?;
+/// # let _ = cascade;
+/// # Ok::<_, hedgerow_hedge::CascadeBuildError>(())
 /// ```
 ///
 /// # Cost
@@ -55,6 +88,14 @@ struct Names {
     delay: String,
     latency: String,
     cancelled: String,
+    tiers_started: String,
+    tiers_done: String,
+    tiers_timed_out: String,
+    tiers_cancelled: String,
+    tiers_skipped: String,
+    tier_duration: String,
+    tier_hedges: String,
+    cost: String,
 }
 
 impl Names {
@@ -72,6 +113,14 @@ impl Names {
             delay: name("hedge_delay_seconds"),
             latency: name("hedge_latency_seconds"),
             cancelled: name("attempts_cancelled_total"),
+            tiers_started: name("cascade_tiers_started_total"),
+            tiers_done: name("cascade_tiers_done_total"),
+            tiers_timed_out: name("cascade_tiers_timed_out_total"),
+            tiers_cancelled: name("cascade_tiers_cancelled_total"),
+            tiers_skipped: name("cascade_tiers_skipped_total"),
+            tier_duration: name("cascade_tier_duration_seconds"),
+            tier_hedges: name("cascade_hedges_total"),
+            cost: name("cascade_cost"),
         }
     }
 }
@@ -133,6 +182,24 @@ impl Metrics {
                 "Extra attempts given up: the service was not ready.",
             ),
             (&names.cancelled, "Attempts dropped unfinished."),
+            (&names.tiers_started, "Tiers that were sent."),
+            (
+                &names.tiers_done,
+                "Tiers that brought an answer, accepted or refused, or failed.",
+            ),
+            (
+                &names.tiers_timed_out,
+                "Tiers dropped unfinished because the call's time was over.",
+            ),
+            (
+                &names.tiers_cancelled,
+                "Tiers dropped unfinished because another one answered or the caller left.",
+            ),
+            (
+                &names.tiers_skipped,
+                "Tiers that were not sent when their turn came.",
+            ),
+            (&names.tier_hedges, "Copies that hedged tiers sent."),
         ] {
             describe_counter!(name.clone(), what);
         }
@@ -143,9 +210,11 @@ impl Metrics {
                 "When extra attempts were sent, from the call's start.",
             ),
             (&names.latency, "How long extra attempts ran that won."),
+            (&names.tier_duration, "How long tiers ran that are done."),
         ] {
             describe_histogram!(name.clone(), metrics::Unit::Seconds, what);
         }
+        describe_histogram!(names.cost.clone(), "What calls to a cascade cost.");
         self
     }
 
@@ -153,11 +222,48 @@ impl Metrics {
         counter!(name.to_owned(), self.labels.iter()).increment(1);
     }
 
-    fn ended(&self, outcome: &'static str, info: &WinnerInfo) {
-        let outcome = Label::from_static_parts("outcome", outcome);
-        let labels: Vec<Label> = self.labels.iter().cloned().chain([outcome]).collect();
-        histogram!(self.names.duration.clone(), labels).record(info.elapsed);
+    fn ended(&self, outcome: &'static str, elapsed: Duration) {
+        let labels = self.labels([Label::from_static_parts("outcome", outcome)]);
+        histogram!(self.names.duration.clone(), labels).record(elapsed);
     }
+
+    fn labels<const N: usize>(&self, more: [Label; N]) -> Vec<Label> {
+        self.labels.iter().cloned().chain(more).collect()
+    }
+
+    fn count_tier(&self, name: &str, tier: &Arc<str>) {
+        counter!(name.to_owned(), self.labels([tier_label(tier)])).increment(1);
+    }
+
+    /// A tier is over.
+    fn tier_over(&self, name: &str, info: &TierInfo) {
+        self.count_tier(name, &info.name);
+        self.count_hedges(info);
+    }
+
+    fn tier_done(&self, info: &TierInfo) {
+        let outcome = Label::new("outcome", info.outcome.to_string());
+        let labels = self.labels([tier_label(&info.name), outcome]);
+        counter!(self.names.tiers_done.clone(), labels.clone()).increment(1);
+        histogram!(self.names.tier_duration.clone(), labels).record(info.elapsed);
+        self.count_hedges(info);
+    }
+
+    fn count_hedges(&self, info: &TierInfo) {
+        if info.hedges > 0 {
+            let labels = self.labels([tier_label(&info.name)]);
+            counter!(self.names.tier_hedges.clone(), labels).increment(u64::from(info.hedges));
+        }
+    }
+
+    fn cascade_ended(&self, outcome: &'static str, info: &CascadeInfo) {
+        self.ended(outcome, info.elapsed);
+        histogram!(self.names.cost.clone(), self.labels.iter()).record(info.cost);
+    }
+}
+
+fn tier_label(tier: &Arc<str>) -> Label {
+    Label::new("tier", tier.clone())
 }
 
 impl Recorder<HedgeEvent> for Metrics {
@@ -178,15 +284,51 @@ impl Recorder<HedgeEvent> for Metrics {
                     histogram!(names.latency.clone(), self.labels.iter())
                         .record(info.winner_latency());
                 }
-                self.ended("success", info);
+                self.ended("success", info.elapsed);
             }
             HedgeEvent::Fatal(info) | HedgeEvent::AllLost(info) => {
                 self.count(&names.failed);
-                self.ended("failure", info);
+                self.ended("failure", info.elapsed);
             }
             HedgeEvent::Cancelled(info) => {
                 self.count(&names.left);
-                self.ended("cancelled", info);
+                self.ended("cancelled", info.elapsed);
+            }
+        }
+    }
+}
+
+impl Recorder<CascadeEvent> for Metrics {
+    fn record(&self, event: &CascadeEvent) {
+        let names = &self.names;
+        match event {
+            CascadeEvent::TierStarted { tier, name, .. } => {
+                if *tier == 0 {
+                    self.count(&names.requests);
+                }
+                self.count_tier(&names.tiers_started, name);
+            }
+            CascadeEvent::Skipped { name, reason, .. } => {
+                let reason = Label::from_static_parts("reason", reason.word());
+                let labels = self.labels([tier_label(name), reason]);
+                counter!(names.tiers_skipped.clone(), labels).increment(1);
+            }
+            CascadeEvent::TierDone(info) => self.tier_done(info),
+            CascadeEvent::TierTimedOut(info) => self.tier_over(&names.tiers_timed_out, info),
+            CascadeEvent::TierCancelled(info) => self.tier_over(&names.tiers_cancelled, info),
+            CascadeEvent::Answered(info) => self.cascade_ended("success", info),
+            CascadeEvent::Best(info) => self.cascade_ended("best", info),
+            CascadeEvent::Fatal(info) | CascadeEvent::AllFailed(info) => {
+                self.count(&names.failed);
+                self.cascade_ended("failure", info);
+            }
+            CascadeEvent::TimedOut(info) => {
+                self.count(&names.failed);
+                self.cascade_ended("timeout", info);
+            }
+            CascadeEvent::Cancelled(info) => {
+                self.count(&names.left);
+                self.cascade_ended("cancelled", info);
             }
         }
     }

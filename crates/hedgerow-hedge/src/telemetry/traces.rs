@@ -5,6 +5,7 @@ use std::time::Duration;
 use hedgerow_core::Recorder;
 
 use super::{PREFIX, checked};
+use crate::cascade::{CascadeEvent, CascadeInfo, TierInfo};
 use crate::error::BuildError;
 use crate::event::HedgeEvent;
 use crate::info::WinnerInfo;
@@ -24,6 +25,18 @@ use crate::info::WinnerInfo;
 /// | `hedge.denied` | the budget had nothing left | `attempt`, `delay_ms` |
 /// | `hedge.not_ready` | the service was not ready for it | `attempt`, `delay_ms` |
 /// | `attempt.cancelled` | an attempt was dropped unfinished | `attempt`, `age_ms` |
+///
+/// Of a [`Cascade`](crate::Cascade), whose calls are `request.*` too, with `tier` (the name of the one
+/// that answered), `attempts` (tiers that were sent), `hedges`, `cost`, and `accepted` (false for the
+/// best of refused answers):
+///
+/// | name | when | fields |
+/// | --- | --- | --- |
+/// | `cascade.tier.start` | a tier was sent | `tier`, `delay_ms` |
+/// | `cascade.tier.done` | it brought an answer, accepted or refused, or failed | `tier`, `outcome`, `duration_ms`, `hedges`, `cost`, `quality` if it was scored |
+/// | `cascade.tier.timeout` | it was dropped because the call's time was over | the same |
+/// | `cascade.tier.cancelled` | it was dropped because another one answered or the caller left | the same |
+/// | `cascade.tier.skipped` | it was not sent when its turn came | `tier`, `delay_ms`, `reason` |
 ///
 /// # Examples
 ///
@@ -81,6 +94,32 @@ impl Traces {
         );
     }
 
+    fn tier(&self, how: &str, info: &TierInfo) {
+        tracing::info!(
+            target: "hedgerow::telemetry",
+            event = %format_args!("{}.cascade.tier.{how}", self.prefix),
+            tier = &*info.name,
+            outcome = %info.outcome,
+            duration_ms = ms(info.elapsed),
+            hedges = info.hedges,
+            cost = info.cost,
+            quality = info.quality,
+        );
+    }
+
+    fn cascade_ended(&self, how: &str, info: &CascadeInfo) {
+        tracing::info!(
+            target: "hedgerow::telemetry",
+            event = %format_args!("{}.request.{how}", self.prefix),
+            duration_ms = ms(info.elapsed),
+            attempts = info.attempts.len(),
+            tier = info.name.as_deref(),
+            accepted = info.accepted,
+            hedges = info.hedges,
+            cost = info.cost,
+        );
+    }
+
     fn extra(&self, what: &str, attempt: u32, after: Duration) {
         tracing::info!(
             target: "hedgerow::telemetry",
@@ -122,6 +161,53 @@ impl Recorder<HedgeEvent> for Traces {
             }
             HedgeEvent::Fatal(info) | HedgeEvent::AllLost(info) => self.ended("failed", info),
             HedgeEvent::Cancelled(info) => self.ended("cancelled", info),
+        }
+    }
+
+    fn enabled(&self) -> bool {
+        tracing::enabled!(target: "hedgerow::telemetry", tracing::Level::INFO)
+    }
+}
+
+impl Recorder<CascadeEvent> for Traces {
+    fn record(&self, event: &CascadeEvent) {
+        match event {
+            CascadeEvent::TierStarted { tier, name, after } => {
+                if *tier == 0 {
+                    tracing::info!(
+                        target: "hedgerow::telemetry",
+                        event = %format_args!("{}.request.start", self.prefix),
+                    );
+                }
+                tracing::info!(
+                    target: "hedgerow::telemetry",
+                    event = %format_args!("{}.cascade.tier.start", self.prefix),
+                    tier = &**name,
+                    delay_ms = ms(*after),
+                );
+            }
+            CascadeEvent::Skipped {
+                name,
+                after,
+                reason,
+                ..
+            } => tracing::info!(
+                target: "hedgerow::telemetry",
+                event = %format_args!("{}.cascade.tier.skipped", self.prefix),
+                tier = &**name,
+                delay_ms = ms(*after),
+                reason = reason.word(),
+            ),
+            CascadeEvent::TierDone(info) => self.tier("done", info),
+            CascadeEvent::TierTimedOut(info) => self.tier("timeout", info),
+            CascadeEvent::TierCancelled(info) => self.tier("cancelled", info),
+            CascadeEvent::Answered(info) | CascadeEvent::Best(info) => {
+                self.cascade_ended("stop", info);
+            }
+            CascadeEvent::Fatal(info)
+            | CascadeEvent::AllFailed(info)
+            | CascadeEvent::TimedOut(info) => self.cascade_ended("failed", info),
+            CascadeEvent::Cancelled(info) => self.cascade_ended("cancelled", info),
         }
     }
 

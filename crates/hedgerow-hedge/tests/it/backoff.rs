@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hedgerow_core::{Attempt, Budget};
 use hedgerow_hedge::policy::{Backoff, BackoffConfig};
-use hedgerow_hedge::{HedgeLayer, HedgePolicy, Outcome, Sample, Stateful};
+use hedgerow_hedge::{CallEnd, HedgeLayer, HedgePolicy, Outcome, Sample, Stateful};
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -42,23 +42,24 @@ enum Call {
 
 /// Tells it all in one moment, or a millisecond apart.
 fn tell(policy: &Backoff, now: &mut Instant, how: Call) {
+    use CallEnd::{Alone, Hedged, None};
     use Outcome::{Cancelled, Failed, Lost, Won};
     *now += ms(10);
-    let told: &[(u32, Outcome, u64)] = match how {
-        Call::Alone => &[(0, Won, 0)],
-        Call::Wasted => &[(0, Won, 0), (1, Lost, 0)],
-        Call::Saved => &[(1, Won, 0), (0, Lost, 0)],
-        Call::Failed => &[(0, Failed, 0)],
-        Call::BothFailed => &[(0, Failed, 0), (1, Failed, 1)],
-        Call::Left => &[(0, Cancelled, 0), (1, Cancelled, 0)],
-        Call::SavedByTheSecond => &[(2, Won, 0), (0, Lost, 0), (1, Lost, 0)],
-        Call::WastedTwice => &[(0, Won, 0), (1, Lost, 0), (2, Lost, 0)],
-        Call::Rescued => &[(0, Failed, 0), (1, Won, 1)],
-        Call::FailedExtra => &[(1, Failed, 0), (0, Won, 1)],
+    let told: &[(u32, Outcome, CallEnd, u64)] = match how {
+        Call::Alone => &[(0, Won, Alone, 0)],
+        Call::Wasted => &[(0, Won, Hedged, 0), (1, Lost, None, 0)],
+        Call::Saved => &[(1, Won, Hedged, 0), (0, Lost, None, 0)],
+        Call::Failed => &[(0, Failed, Alone, 0)],
+        Call::BothFailed => &[(0, Failed, None, 0), (1, Failed, Hedged, 1)],
+        Call::Left => &[(0, Cancelled, None, 0), (1, Cancelled, None, 0)],
+        Call::SavedByTheSecond => &[(2, Won, Hedged, 0), (0, Lost, None, 0), (1, Lost, None, 0)],
+        Call::WastedTwice => &[(0, Won, Hedged, 0), (1, Lost, None, 0), (2, Lost, None, 0)],
+        Call::Rescued => &[(0, Failed, None, 0), (1, Won, Hedged, 1)],
+        Call::FailedExtra => &[(1, Failed, None, 0), (0, Won, Hedged, 1)],
     };
-    for &(attempt, outcome, later) in told {
+    for &(attempt, outcome, call, later) in told {
         *now += ms(later);
-        let sample = Sample::new(*now, Attempt::new(attempt), ms(5), outcome);
+        let sample = Sample::new(*now, Attempt::new(attempt), ms(5), outcome).ending(call);
         HedgePolicy::<()>::observe(policy, &sample);
     }
 }
@@ -121,32 +122,40 @@ fn a_call_counts_once_whatever_it_sent() {
     );
 }
 
-/// The two kinds of calls for which attempts do not tell the whole story, as documented.
+/// Only how the call ends counts: what failed on the way is in no factor.
 #[test]
-fn mixed_calls_count_as_documented() {
+fn mixed_calls_count_once_and_exactly() {
     follows(
         BackoffConfig::default(),
-        &[(Call::Rescued, 180_000), (Call::FailedExtra, 162_000)],
+        &[
+            (Call::Rescued, 90_000),
+            (Call::FailedExtra, 135_000),
+            (Call::Rescued, 121_500),
+        ],
+    );
+    // At the limits too: no factor is taken back that was cut there.
+    let config = BackoffConfig::default().base(ms(40)).max(ms(50));
+    follows(
+        config,
+        &[(Call::Rescued, 36_000), (Call::FailedExtra, 50_000)],
     );
 }
 
-/// An extra that lost to another one says nothing of a primary that won a moment before.
+/// Calls that end in one moment are told apart.
 #[test]
-fn a_lost_extra_belongs_to_the_primary_that_won_in_the_same_moment() {
+fn calls_that_meet_count_one_by_one() {
     let policy = Backoff::default();
     let now = any_moment();
-    let tell = |at, attempt, outcome| {
-        let sample = Sample::new(at, Attempt::new(attempt), ms(5), outcome);
+    let tell = |attempt, outcome, call| {
+        let sample = Sample::new(now, Attempt::new(attempt), ms(5), outcome).ending(call);
         HedgePolicy::<()>::observe(&policy, &sample);
     };
-    tell(now, 0, Outcome::Won);
-    tell(now + ms(1), 1, Outcome::Lost);
-    assert_eq!(policy.current(), ms(90));
-    // In the same moment, but another call has been won by an extra in between.
-    tell(now + ms(2), 0, Outcome::Won);
-    tell(now + ms(2), 2, Outcome::Won);
-    tell(now + ms(2), 1, Outcome::Lost);
-    assert_eq!(policy.current(), Duration::from_micros(72_900));
+    tell(0, Outcome::Won, CallEnd::Hedged);
+    tell(0, Outcome::Won, CallEnd::Alone);
+    tell(2, Outcome::Won, CallEnd::Hedged);
+    tell(1, Outcome::Lost, CallEnd::None);
+    tell(1, Outcome::Lost, CallEnd::None);
+    assert_eq!(policy.current(), Duration::from_micros(121_500));
 }
 
 /// The layer tells what the vectors above are made of.
@@ -165,13 +174,40 @@ async fn the_layers_calls_follow_the_recurrence() {
         // A copy follows each failure at once, and fails.
         (Backend::new(|_| (ms(5), Err("down"))), 243_000),
         (Backend::taking(&[5_000, 5_000, 10]), 218_700),
+        // The primary fails, and the copy that follows it answers.
+        (
+            Backend::new(|n| {
+                let brings = if n.is_extra() { Ok("up") } else { Err("down") };
+                (ms(5), brings)
+            }),
+            196_830,
+        ),
+        // The copies fail, at 201 and 398 ms, and then the primary answers.
+        (
+            Backend::new(|n| {
+                if n.is_extra() {
+                    (ms(4), Err("down"))
+                } else {
+                    (ms(600), Ok("late"))
+                }
+            }),
+            295_245,
+        ),
+        // The copy fails, then the primary: the call fails, once.
+        (
+            Backend::new(|n| {
+                let takes = if n.is_extra() { 4 } else { 700 };
+                (ms(takes), Err("down"))
+            }),
+            590_490,
+        ),
     ] {
         let _ = call(layer.layer(backend)).await;
         assert_eq!(policy.current(), Duration::from_micros(micros));
     }
-    let left = tokio::time::timeout(ms(300), call(layer.layer(Backend::taking(&[5_000]))));
+    let left = tokio::time::timeout(ms(700), call(layer.layer(Backend::taking(&[5_000]))));
     assert!(left.await.is_err());
-    assert_eq!(policy.current(), Duration::from_micros(218_700));
+    assert_eq!(policy.current(), Duration::from_micros(590_490));
 }
 
 type Law = fn(&mut StdRng) -> f64;
@@ -294,7 +330,6 @@ fn a_clone_begins_at_its_base() {
 fn the_delay_survives_a_restart() {
     let policy = Backoff::default();
     let mut now = any_moment();
-    // The second one is held back until the next attempt is told.
     tell(&policy, &mut now, Call::Failed);
     tell(&policy, &mut now, Call::Alone);
     let state = policy.save().expect("the feature serde is on");
@@ -327,7 +362,8 @@ fn many_threads_lose_no_factor() {
             scope.spawn(move || {
                 for _ in 0..7 {
                     let outcome = [Outcome::Failed, Outcome::Won][thread as usize];
-                    let sample = Sample::new(any_moment(), Attempt::new(thread), ms(1), outcome);
+                    let sample = Sample::new(any_moment(), Attempt::new(thread), ms(1), outcome)
+                        .ending(CallEnd::Hedged);
                     HedgePolicy::<()>::observe(policy, &sample);
                 }
             });

@@ -388,15 +388,16 @@ async fn if_all_fail_every_error_is_there_and_the_first_tiers_is_the_source() {
         .iter()
         .map(|loss| {
             let error = loss.error().unwrap().to_string();
-            (loss.index(), loss.started(), loss.elapsed(), error)
+            let name = loss.name().unwrap();
+            (loss.index(), name, loss.started(), loss.elapsed(), error)
         })
         .collect();
     assert_eq!(
         seen,
         [
-            (0, ms(0), ms(30), "first".to_owned()),
-            (1, ms(5), ms(10), "second".to_owned()),
-            (2, ms(30), ms(10), "third".to_owned()),
+            (0, "a", ms(0), ms(30), "first".to_owned()),
+            (1, "b", ms(5), ms(10), "second".to_owned()),
+            (2, "c", ms(30), ms(10), "third".to_owned()),
         ]
     );
 }

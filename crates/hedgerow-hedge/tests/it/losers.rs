@@ -5,7 +5,7 @@ use hedgerow_core::{Attempt, Budget};
 use hedgerow_hedge::{DrainLayer, HedgeLayer};
 use hedgerow_latency::{Latency, LatencyLayer};
 use tokio::time::{sleep, timeout};
-use tower::{Layer, ServiceBuilder};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::support::{Backend, call, ms};
 
@@ -110,6 +110,42 @@ async fn losers_go_with_the_last_handle() {
     // An aborted task is dropped when its runtime next runs it.
     sleep(ms(1)).await;
     assert_eq!(backend.alive(), 0);
+}
+
+/// A loser's panic is its own: it is counted, and harms neither the call nor the other losers.
+#[tokio::test(start_paused = true)]
+async fn a_loser_that_panics_is_counted() {
+    let drain = DrainLayer::new(ms(60_000), 3);
+    let client = tower::service_fn(async |n: u64| {
+        if Attempt::current().is_extra() {
+            return Ok::<_, &str>(Bomb(false));
+        }
+        sleep(ms(100)).await;
+        assert!(n != 1, "on purpose");
+        Ok(Bomb(n == 2))
+    });
+    let service = HedgeLayer::fixed(ms(20))
+        .clone_requests()
+        .budget(Budget::unlimited())
+        .layer(drain.layer(client));
+    for n in 1..=3 {
+        assert!(!service.clone().oneshot(n).await.expect("an answer").0);
+    }
+    assert_eq!(drain.stats().running, 3);
+    sleep(ms(200)).await;
+    let stats = drain.stats();
+    // The first panicked as it ran, the second as its answer was dropped.
+    assert_eq!((stats.running, stats.panicked, stats.answered), (0, 2, 1));
+    assert_eq!((stats.failed, stats.timed_out, stats.dropped), (0, 0, 0));
+}
+
+/// Panics when it is dropped, if it is armed.
+struct Bomb(bool);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.0, "on purpose");
+    }
 }
 
 /// Only losers run on: a caller that leaves takes everything along.

@@ -8,6 +8,7 @@ mod budget;
 mod cascade_drop;
 mod cascade_events;
 mod cascade_model;
+mod cascade_hostile;
 mod cascade_readiness;
 mod cascade_spend;
 mod cascade_support;

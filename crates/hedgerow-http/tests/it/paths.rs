@@ -40,6 +40,48 @@ async fn exactly_the_named_paths_are_marked() {
     assert!(!marked(&IdempotentPathsLayer::default(), "/a.B/Get").await);
 }
 
+/// What a server, or a proxy before it, may resolve to a path that nobody allowed.
+#[tokio::test]
+async fn a_path_with_dot_segments_is_never_marked() {
+    let layer = idempotent_paths(["/a/*", "/a/b/*", "/a/Get"]);
+    for path in [
+        "/a/.",
+        "/a/..",
+        "/a/../admin",
+        "/a/b/../admin",
+        "/a/./Get",
+        "/x/../a/Get",
+        "/a/%2e",
+        "/a/%2E",
+        "/a/%2e%2e",
+        "/a/.%2E",
+        "/a/%2e.",
+        "/a/%2e%2e%2fadmin",
+        "/a/..%2Fadmin",
+        "/a/x%2f..",
+        "/a/x%2F%2e%2E%2Fadmin",
+        "/a/..\\admin",
+        "/a/x%5c..%5Cadmin",
+        "/a/..;x=1",
+        "/a/..%3bx",
+        "/a/b/%2e%2e",
+    ] {
+        assert!(!marked(&layer, path).await, "{path}");
+    }
+    for path in [
+        "/a/Get",
+        "/a/...",
+        "/a/.hidden",
+        "/a/x..",
+        "/a/1.5",
+        "/a/%2e5",
+        "/a/x%20y",
+        "/a/b/x?y=/../z",
+    ] {
+        assert!(marked(&layer, path).await, "{path}");
+    }
+}
+
 #[test]
 fn bad_paths_are_refused_with_what_to_write() {
     for (bad, says) in [
@@ -55,6 +97,9 @@ fn bad_paths_are_refused_with_what_to_write() {
         ("/a.B/Get?x", "the path alone"),
         ("/a.B/Get ", "the path alone"),
         ("/a.B/<Get>", "no URI can hold it"),
+        ("/a/../b", "leads elsewhere"),
+        ("/a/./*", "leads elsewhere"),
+        ("/a/%2E%2e/*", "leads elsewhere"),
     ] {
         let error = IdempotentPathsLayer::try_new(["/a.B/Fine", bad]).expect_err(bad);
         assert!(matches!(&error, HttpBuildError::Path { path, .. } if path == bad));

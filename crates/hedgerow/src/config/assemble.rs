@@ -9,9 +9,10 @@ use hedgerow_latency::Latency;
 
 use super::budget::{BudgetConfig, BudgetName};
 use super::error::{ConfigErrors, Mistakes};
-use super::hedge::{ConfiguredPolicy, HedgeConfig, Protocol, Shared};
+use super::hedge::{ConfiguredPolicy, HedgeConfig, Host, Protocol, Shared};
 use super::key::RequestKey;
 use super::latency::ConfiguredLatency;
+use super::member::Given;
 use super::stack::{LayerConfig, StackConfig, TotalTimeout};
 use super::timeout::{TimeoutConfig, TimeoutLayer};
 use super::wrap::{CloneStack, HttpStack};
@@ -185,11 +186,15 @@ pub(crate) fn assemble(
             budget: budget
                 .clone()
                 .or_else(|| (!whole).then(super::default::budget)),
-            in_stack: true,
+            host: Host::Stack,
         };
         let place = format!("layer[{at}]");
         let part = mistakes.within(&place, |mistakes| {
-            part(layer, latencies[at].clone(), &shared, mistakes)
+            let given = Given {
+                latency: latencies[at].clone(),
+                shared,
+            };
+            layer.member().part(&given, mistakes)
         });
         match (&part, layer) {
             (Some(Part::Hedge(hedge)), _) => budget = Some(hedge.layer.handle().budget().clone()),
@@ -214,41 +219,6 @@ pub(crate) fn assemble(
 fn near<T>(latencies: &[Option<T>], at: usize) -> Option<&T> {
     let beneath = latencies[at..].iter().flatten().next();
     beneath.or_else(|| latencies[..at].iter().rev().flatten().next())
-}
-
-fn part(
-    layer: &LayerConfig,
-    latency: Option<ConfiguredLatency>,
-    shared: &Shared,
-    mistakes: &mut Mistakes,
-) -> Option<Part> {
-    match layer {
-        LayerConfig::Latency(_) => latency.map(Part::Latency),
-        LayerConfig::Timeout(config) => config.assemble(mistakes).map(Part::Timeout),
-        LayerConfig::IdempotentPaths(config) => {
-            config.assemble(mistakes).map(Part::IdempotentPaths)
-        }
-        LayerConfig::ReplayBody(config) => config.assemble(mistakes).map(Part::ReplayBody),
-        LayerConfig::Hedge(config) => hedge(config, shared, mistakes),
-        LayerConfig::Drain(config) => config.assemble(mistakes).map(Part::Drain),
-    }
-}
-
-fn hedge(config: &HedgeConfig, shared: &Shared, mistakes: &mut Mistakes) -> Option<Part> {
-    let layer = config.assemble(shared, mistakes)?;
-    let max_keys = config.max_keys.map(usize::try_from);
-    Some(Part::Hedge(Box::new(HedgePart {
-        layer,
-        protocol: config.protocol,
-        // What is wrong with it was told.
-        key: config
-            .key
-            .as_deref()
-            .and_then(|key| RequestKey::parse(key).ok()),
-        max_keys: max_keys
-            .and_then(Result::ok)
-            .unwrap_or_else(super::default::max_keys),
-    })))
 }
 
 /// Whether this hedge is paid by another further out.

@@ -4,8 +4,11 @@ use hedgerow_http::{IdempotentPathsLayer, ReplayBodyLayer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assemble::Part;
 use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
+use super::member::{Given, Member};
+use super::order::Place;
 
 /// Keeps the body of a request, so that its copies can send it too.
 ///
@@ -103,4 +106,24 @@ impl Describe for ReplayBodyConfig {
 
 impl Describe for IdempotentPathsConfig {
     const NAME: &'static str = "idempotent_paths";
+}
+
+impl Member for ReplayBodyConfig {
+    fn part(&self, _: &Given, mistakes: &mut Mistakes) -> Option<Part> {
+        self.assemble(mistakes).map(Part::ReplayBody)
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.replay_body(warn);
+    }
+}
+
+impl Member for IdempotentPathsConfig {
+    fn part(&self, _: &Given, mistakes: &mut Mistakes) -> Option<Part> {
+        self.assemble(mistakes).map(Part::IdempotentPaths)
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.idempotent_paths(warn);
+    }
 }

@@ -300,7 +300,7 @@ fn fits(value: &Value, schema: &Value) -> bool {
 // === Guessing what was meant ===
 
 /// The known name that is near to what was written, if one is.
-fn guess<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn guess<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known
         .iter()
         .map(|name| (distance(written, name), *name))

@@ -98,15 +98,19 @@ pub(crate) fn delays_words() -> String {
     )
 }
 
-// Adaptive shows these two in its `Debug` alone: a test compares them.
-
 /// What an extra copy costs an adaptive hedge, in time.
 pub(crate) fn price() -> ConfigDuration {
-    Duration::from_millis(50).into()
+    Adaptive::DEFAULT_PRICE.into()
 }
 
-/// How fast an adaptive hedge forgets.
-pub(crate) const FORGETTING: f64 = 0.1;
+/// When a tier starts: together with the one before it.
+pub(crate) fn tier_after() -> ConfigDuration {
+    Duration::ZERO.into()
+}
+
+/// What a call to a tier costs. A test compares both with a `Tier`, which shows them in its `Debug`
+/// alone; where nothing is written the tier's own hold.
+pub(crate) const TIER_COST: f64 = 1.0;
 
 /// How many keys are known at a time.
 pub(crate) fn max_keys() -> usize {

@@ -138,11 +138,12 @@ fn types(schema: &Value) -> String {
             item => format!("list of {item}s"),
         },
         _ => match schema["properties"].as_object() {
-            Some(keys) => {
+            // What has many keys is described by itself.
+            Some(keys) if keys.len() <= 6 => {
                 let keys: Vec<_> = keys.keys().map(String::as_str).collect();
                 format!("table of {}", keys.join(", "))
             }
-            None => "table".to_owned(),
+            _ => "table".to_owned(),
         },
     }
 }
@@ -157,6 +158,19 @@ fn as_code(text: &str) -> String {
         }
     });
     parts.collect()
+}
+
+/// Keys of more than one word as they are written in a file.
+fn with_keys(types: &str) -> String {
+    let words = types.split(' ').map(|word| {
+        let key = word.trim_end_matches(',');
+        if key.contains('_') && !key.contains('`') {
+            format!("`{key}`{}", &word[key.len()..])
+        } else {
+            word.to_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// On one line.
@@ -206,7 +220,8 @@ impl fmt::Display for Description {
                 Some(words) if serde_json::from_str::<Value>(words).is_err() => as_code(words),
                 Some(value) => format!("`{value}`"),
             };
-            let (types, what) = (as_code(&key.types), as_code(&key.description));
+            let types = with_keys(&as_code(&key.types));
+            let what = as_code(&key.description);
             writeln!(f, "| `{}` | {types} | {default} | {what} |", key.key)?;
         }
         Ok(())

@@ -4,8 +4,11 @@ use hedgerow_hedge::DrainLayer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assemble::Part;
 use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
+use super::member::{Given, Member};
+use super::order::Place;
 use super::time::ConfigDuration;
 
 /// Lets attempts that lost a race finish in the background, instead of dropping them.
@@ -59,4 +62,14 @@ impl DrainConfig {
 
 impl Describe for DrainConfig {
     const NAME: &'static str = "drain";
+}
+
+impl Member for DrainConfig {
+    fn part(&self, _: &Given, mistakes: &mut Mistakes) -> Option<Part> {
+        self.assemble(mistakes).map(Part::Drain)
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.drain(warn);
+    }
 }

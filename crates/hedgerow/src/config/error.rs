@@ -74,6 +74,11 @@ pub(crate) struct Mistakes {
 }
 
 impl Mistakes {
+    /// Whether nothing is wrong so far.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// What `read` finds stands below the key `place`.
     pub(crate) fn within<T>(&mut self, place: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let outside = self.within.clone();

@@ -10,7 +10,7 @@ use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 use super::describe::{Describe, Description};
 use super::drain::DrainConfig;
 use super::error::Mistakes;
-use super::hedge::{HedgeConfig, LatencySource, Shared, Strategy};
+use super::hedge::{HedgeConfig, Host, LatencySource, Shared, Strategy};
 use super::latency::LatencyConfig;
 use super::order::Warning;
 use super::stack::{LayerConfig, StackConfig};
@@ -74,15 +74,8 @@ impl StackConfig {
 impl LayerConfig {
     /// What it is called in a file.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Latency(_) => LatencyConfig::NAME,
-            Self::Timeout(_) => TimeoutConfig::NAME,
-            Self::IdempotentPaths(_) => IdempotentPathsConfig::NAME,
-            Self::ReplayBody(_) => ReplayBodyConfig::NAME,
-            Self::Hedge(_) => HedgeConfig::NAME,
-            Self::Drain(_) => DrainConfig::NAME,
-        }
+    pub fn kind(&self) -> &'static str {
+        self.member().kind()
     }
 
     /// Every kind of layer, described, from the outside in as they are meant to stand.
@@ -98,36 +91,27 @@ impl LayerConfig {
         ]
     }
 
-    fn description(&self) -> Description {
-        match self {
-            Self::Latency(_) => LatencyConfig::describe(),
-            Self::Timeout(_) => TimeoutConfig::describe(),
-            Self::IdempotentPaths(_) => IdempotentPathsConfig::describe(),
-            Self::ReplayBody(_) => ReplayBodyConfig::describe(),
-            Self::Hedge(_) => HedgeConfig::describe(),
-            Self::Drain(_) => DrainConfig::describe(),
-        }
-    }
-
     fn explain(&self) -> Explained {
         let written = serde_json::to_value(self).unwrap_or_default();
-        let options = self.description().keys.into_iter().filter_map(|key| {
-            let default = key.default.unwrap_or_default();
-            let derived = match self {
-                Self::Hedge(config) => config.holds(&key.key, &default)?,
-                _ => default.clone(),
-            };
-            let value = written.get(&key.key).map(|value| match value {
-                // With what is not written of it.
-                Value::Object(_) => derived.clone(),
-                value => value.to_string(),
+        let options = self
+            .member()
+            .description()
+            .keys
+            .into_iter()
+            .filter_map(|key| {
+                let default = key.default.unwrap_or_default();
+                let derived = self.member().holds(&key.key, &default)?;
+                let value = written.get(&key.key).map(|value| match value {
+                    // With what is not written of it.
+                    Value::Object(_) => derived.clone(),
+                    value => value.to_string(),
+                });
+                Some(Setting {
+                    is_default: value.as_ref().is_none_or(|value| *value == default),
+                    value: value.unwrap_or(derived),
+                    key: key.key,
+                })
             });
-            Some(Setting {
-                is_default: value.as_ref().is_none_or(|value| *value == default),
-                value: value.unwrap_or(derived),
-                key: key.key,
-            })
-        });
         Explained {
             kind: self.kind(),
             options: options.collect(),
@@ -137,7 +121,7 @@ impl LayerConfig {
 
 impl HedgeConfig {
     /// What holds if this key is not written; `None` if it says nothing in this hedge.
-    fn holds(&self, key: &str, default: &str) -> Option<String> {
+    pub(super) fn key_holds(&self, key: &str, default: &str) -> Option<String> {
         let backoff = self.strategy == Strategy::Backoff;
         let off = self.strategy == Strategy::Off;
         let silent = match key {
@@ -154,7 +138,7 @@ impl HedgeConfig {
         let shared = Shared {
             latency: Some(Latency::new()),
             budget: Some(super::default::budget()),
-            in_stack: true,
+            host: Host::Stack,
         };
         let layer = self.assemble(&shared, &mut Mistakes::default());
         let Some(handle) = layer.map(|layer| layer.handle()) else {

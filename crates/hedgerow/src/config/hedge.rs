@@ -3,11 +3,12 @@
 mod strategy;
 mod build;
 
+use hedgerow_hedge::policy::Adaptive;
 use hedgerow_hedge::{HedgeLayer, HedgeReady};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::build::Shared;
+pub(crate) use self::build::{Host, Shared};
 pub use self::strategy::{ConfiguredPolicy, Strategy};
 use super::budget::BudgetConfig;
 use super::default;
@@ -83,7 +84,7 @@ pub struct HedgeConfig {
     pub price: Option<ConfigDuration>,
     /// adaptive: which share of its weight all that is known loses in 20 calls, above 0 and below 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = default::FORGETTING))]
+    #[schemars(extend("default" = Adaptive::DEFAULT_FORGETTING))]
     pub forgetting: Option<f64>,
     /// parallel: how many copies are sent at once, the first one counted, 1 to 65.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,8 +5,10 @@ use hedgerow_latency::{Latency, LatencyLayer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assemble::Part;
 use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
+use super::member::{Given, Member};
 use super::timeout::TimeoutsAreCutOff;
 
 /// Records how long each attempt takes, or each call, for a hedge to read and for you.
@@ -52,4 +54,10 @@ impl LatencyConfig {
 
 impl Describe for LatencyConfig {
     const NAME: &'static str = "latency";
+}
+
+impl Member for LatencyConfig {
+    fn part(&self, given: &Given, _: &mut Mistakes) -> Option<Part> {
+        given.latency.clone().map(Part::Latency)
+    }
 }

@@ -42,14 +42,7 @@ impl StackConfig {
                 outside: &self.layers[..at],
                 inside: &self.layers[at + 1..],
             };
-            match layer {
-                LayerConfig::Timeout(config) => place.timeout(config.after.get(), &mut warn),
-                LayerConfig::Drain(_) => place.drain(&mut warn),
-                LayerConfig::ReplayBody(_) => place.replay_body(&mut warn),
-                LayerConfig::IdempotentPaths(_) => place.idempotent_paths(&mut warn),
-                LayerConfig::Hedge(config) => place.hedge(config, &mut warn),
-                LayerConfig::Latency(_) => {}
-            }
+            layer.member().warn(&place, &mut warn);
         }
         warnings
     }
@@ -62,7 +55,7 @@ impl LayerConfig {
 }
 
 /// A layer's place in its stack.
-struct Place<'a> {
+pub(crate) struct Place<'a> {
     stack: &'a StackConfig,
     outside: &'a [LayerConfig],
     inside: &'a [LayerConfig],
@@ -74,7 +67,7 @@ impl Place<'_> {
         self.outside.iter().rposition(LayerConfig::is_hedge)
     }
 
-    fn timeout(&self, after: std::time::Duration, warn: &mut impl FnMut(String)) {
+    pub(super) fn timeout(&self, after: std::time::Duration, warn: &mut dyn FnMut(String)) {
         let total = self.stack.total_timeout.get();
         if let Some(total) = total.filter(|total| after >= *total) {
             warn(format!(
@@ -90,7 +83,7 @@ impl Place<'_> {
         }
     }
 
-    fn drain(&self, warn: &mut impl FnMut(String)) {
+    pub(super) fn drain(&self, warn: &mut dyn FnMut(String)) {
         match self.outside.last() {
             Some(outside) if outside.is_hedge() => {}
             Some(outside) => warn(format!(
@@ -107,7 +100,7 @@ impl Place<'_> {
         }
     }
 
-    fn replay_body(&self, warn: &mut impl FnMut(String)) {
+    pub(super) fn replay_body(&self, warn: &mut dyn FnMut(String)) {
         if let Some(hedge) = self.hedge_outside() {
             warn(format!(
                 "it is to be outside of the hedge at layer[{hedge}], which sends a request with a \
@@ -122,7 +115,7 @@ impl Place<'_> {
         }
     }
 
-    fn idempotent_paths(&self, warn: &mut impl FnMut(String)) {
+    pub(super) fn idempotent_paths(&self, warn: &mut dyn FnMut(String)) {
         let reads = |layer: &LayerConfig| {
             matches!(layer, LayerConfig::Hedge(_) | LayerConfig::ReplayBody(_))
         };
@@ -143,7 +136,7 @@ impl Place<'_> {
         }
     }
 
-    fn hedge(&self, config: &HedgeConfig, warn: &mut impl FnMut(String)) {
+    pub(super) fn hedge(&self, config: &HedgeConfig, warn: &mut dyn FnMut(String)) {
         if config.strategy == Strategy::Off {
             return;
         }

@@ -1,6 +1,5 @@
 //! A whole stack as it is configured.
 
-use std::fs;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -9,16 +8,15 @@ use serde_json::Value;
 
 use super::assemble::assemble;
 use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
-use super::check::{Verdict, check};
 use super::describe::Describe;
 use super::drain::DrainConfig;
 use super::error::{ConfigErrors, Mistakes};
 use super::hedge::HedgeConfig;
 use super::latency::LatencyConfig;
-use super::once::Once;
+use super::member::Member;
+use super::read::{self, Readable};
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
-use super::tree::Tree;
 
 /// A stack of layers around a client, from the outside in.
 ///
@@ -108,8 +106,8 @@ pub const DEFAULT_TOTAL_TIMEOUT: std::time::Duration = std::time::Duration::from
 
 /// One layer of a stack.
 ///
-/// A new kind of layer is a variant here, a file of its own, and what building and explaining say of
-/// it: the compiler names the places.
+/// A new kind of layer is a file of its own, a variant and a line of `member` here, one in
+/// `describe_all`, and how its service is put around another: the compiler names the places.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schemars(description = "One layer, named by its kind.")]
@@ -128,6 +126,20 @@ pub enum LayerConfig {
     /// Lets attempts that lost a race finish in the background, instead of dropping them. Belongs right
     /// beneath a hedge.
     Drain(DrainConfig),
+}
+
+impl LayerConfig {
+    /// As the stack deals with it.
+    pub(crate) fn member(&self) -> &dyn Member {
+        match self {
+            Self::Latency(config) => config,
+            Self::Timeout(config) => config,
+            Self::IdempotentPaths(config) => config,
+            Self::ReplayBody(config) => config,
+            Self::Hedge(config) => &**config,
+            Self::Drain(config) => config,
+        }
+    }
 }
 
 impl TotalTimeout {
@@ -163,14 +175,7 @@ impl StackConfig {
     ///
     /// Every mistake at once: of syntax, or else of keys, types and values.
     pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
-        let mut mistakes = Mistakes::default();
-        let tree = Tree::from_toml(text, &mut mistakes);
-        if !tree.whole {
-            return mistakes.judge(None);
-        }
-        let read = Self::read(tree.root.clone(), &mut mistakes);
-        mistakes.locate(|key| tree.place(key));
-        mistakes.judge(read)
+        read::toml(text)
     }
 
     /// Reads JSON of the same shape, and looks whether it can be built.
@@ -179,11 +184,7 @@ impl StackConfig {
     ///
     /// As [`from_toml`](Self::from_toml); of syntax the first mistake alone.
     pub fn from_json(text: &str) -> Result<Self, ConfigErrors> {
-        let Once(root) =
-            serde_json::from_str(text).map_err(|error| ConfigErrors::one("", error))?;
-        let mut mistakes = Mistakes::default();
-        let read = Self::read(root, &mut mistakes);
-        mistakes.judge(read)
+        read::json(text)
     }
 
     /// Reads a file: JSON if its name ends in `.json`, TOML otherwise.
@@ -192,18 +193,7 @@ impl StackConfig {
     ///
     /// As [`from_toml`](Self::from_toml), and if the file cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigErrors> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|error| {
-            ConfigErrors::one(
-                "",
-                format_args!("{} cannot be read: {error}", path.display()),
-            )
-        })?;
-        if path.extension().is_some_and(|end| end == "json") {
-            Self::from_json(&text)
-        } else {
-            Self::from_toml(&text)
-        }
+        read::file(path.as_ref())
     }
 
     /// Writes it as TOML: what was set, and the strategy and the like.
@@ -218,58 +208,21 @@ impl StackConfig {
         Self::from_toml(&text)?;
         Ok(text)
     }
+}
 
-    fn read(mut root: Value, mistakes: &mut Mistakes) -> Option<Self> {
-        let schema = Self::schema();
-        // Layers are read one by one, so that a broken one does not hide what is wrong with others.
-        let mut layers = root
-            .as_object_mut()
-            .and_then(|table| table.remove("layer"))
-            .unwrap_or_else(|| Value::Array(Vec::new()));
-        let whole = check(&mut root, &schema, "", mistakes);
-        let mut read = match whole {
-            Verdict::Usable => finish::<Self>(root, "", mistakes),
-            Verdict::Broken => None,
-        };
-        let one = &schema["properties"]["layer"]["items"];
-        let Value::Array(items) = &mut layers else {
-            let problem = "write each layer as a table [[layer]] with a `kind`";
-            mistakes.refuse("layer", layers, problem);
-            return None;
-        };
-        let layers: Vec<Option<LayerConfig>> = items
-            .iter_mut()
-            .enumerate()
-            .map(|(at, item)| {
-                let place = format!("layer[{at}]");
-                match check(item, one, &place, mistakes) {
-                    Verdict::Usable => finish(item.take(), &place, mistakes),
-                    Verdict::Broken => None,
-                }
-            })
-            .collect();
+impl Readable for StackConfig {
+    fn read(root: Value, mistakes: &mut Mistakes) -> Option<Self> {
+        let hint = "write each layer as a table [[layer]] with a `kind`";
+        let list = ("layer", hint);
+        let (read, layers) = read::with_list::<Self, _>(root, &Self::schema(), list, mistakes);
+        let layers: Vec<Option<LayerConfig>> = layers?;
         let looked_at: Vec<_> = layers.iter().map(Option::as_ref).collect();
         let total = read.as_ref().map(|read| read.total_timeout);
         assemble(total, &looked_at, mistakes);
-        if let Some(read) = &mut read {
-            read.layers = layers.into_iter().collect::<Option<_>>()?;
-        }
-        read
-    }
-}
-
-/// What the schema allows can be read.
-fn finish<T: for<'de> Deserialize<'de>>(
-    value: Value,
-    place: &str,
-    mistakes: &mut Mistakes,
-) -> Option<T> {
-    match serde_json::from_value(value) {
-        Ok(read) => Some(read),
-        Err(error) => {
-            mistakes.say(place, error);
-            None
-        }
+        Some(Self {
+            layers: layers.into_iter().collect::<Option<_>>()?,
+            ..read?
+        })
     }
 }
 

@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
 
+use super::assemble::Part;
 use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
+use super::member::{Given, Member};
+use super::order::Place;
 use super::time::ConfigDuration;
 
 /// Gives up a call, or an attempt, that takes longer.
@@ -58,6 +61,16 @@ impl TimeoutConfig {
 
 impl Describe for TimeoutConfig {
     const NAME: &'static str = "timeout";
+}
+
+impl Member for TimeoutConfig {
+    fn part(&self, _: &Given, mistakes: &mut Mistakes) -> Option<Part> {
+        self.assemble(mistakes).map(Part::Timeout)
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.timeout(self.after.get(), warn);
+    }
 }
 
 /// Gives up a request that takes longer than a given time, with a [`TimedOut`] that says so.

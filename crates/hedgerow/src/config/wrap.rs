@@ -106,16 +106,12 @@ where
             .iter()
             .rev()
             .fold(client, |inner, part| match part {
-                Part::Latency(layer) => boxed(layer.layer(inner)),
-                Part::Timeout(layer) => boxed(layer.layer(inner)),
-                Part::Drain(layer) => boxed(layer.layer(inner)),
                 Part::Hedge(hedge) => {
                     let judge = TimeoutsAreCutOff(OkWins);
                     let layer = hedge.layer.clone().clone_requests().accept(judge);
                     boxed(layer.layer(inner))
                 }
-                // They were refused for plain requests.
-                Part::IdempotentPaths(_) | Part::ReplayBody(_) => inner,
+                part => around_any(part, inner),
             })
     }
 }
@@ -156,15 +152,28 @@ where
     R: Send + 'static,
 {
     match part {
-        Part::Latency(layer) => boxed(layer.layer(inner)),
-        Part::Timeout(layer) => boxed(layer.layer(inner)),
-        Part::Drain(layer) => boxed(layer.layer(inner)),
         Part::IdempotentPaths(layer) => boxed(layer.layer(inner)),
         Part::ReplayBody(layer) => {
             let layer = layer.clone();
             boxed(inner.map_request(move |request| kept(&layer, request)))
         }
         Part::Hedge(hedge) => hedged(hedge.layer.clone(), hedge.protocol, inner),
+        part => around_any(part, inner),
+    }
+}
+
+/// What is the same around whatever requests.
+fn around_any<Req, Res>(part: &Part, inner: Boxed<Req, Res>) -> Boxed<Req, Res>
+where
+    Req: 'static,
+    Res: Send + 'static,
+{
+    match part {
+        Part::Latency(layer) => boxed(layer.layer(inner)),
+        Part::Timeout(layer) => boxed(layer.layer(inner)),
+        Part::Drain(layer) => boxed(layer.layer(inner)),
+        // Those of HTTP requests were refused for others, and a hedge asks what its requests are.
+        Part::IdempotentPaths(_) | Part::ReplayBody(_) | Part::Hedge(_) => inner,
     }
 }
 

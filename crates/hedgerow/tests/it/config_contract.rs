@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hedgerow::config::{StackConfig, TimedOut, TimeoutLayer};
+use hedgerow::config::{CascadeConfig, StackConfig, TimedOut, TimeoutLayer};
 use hedgerow_core::testing::{Ping, Probe, contract};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
@@ -29,6 +29,28 @@ async fn a_whole_stack_keeps_the_contract() {
     );
     let stack = config.unwrap().build().unwrap();
     contract(|inner| stack.clone_requests().unwrap().layer(inner)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_cascade_keeps_the_contract() {
+    let config = CascadeConfig::from_toml(
+        r#"
+        total_timeout = "1h"
+        [[tier]]
+        name = "a"
+        attempt_timeout = "30m"
+        latency = {}
+        hedge = { latency = "shared" }
+        "#,
+    );
+    let plan = config.unwrap().build().unwrap();
+    contract(|inner| {
+        plan.clone_requests([("a", inner)])
+            .unwrap()
+            .build()
+            .unwrap()
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

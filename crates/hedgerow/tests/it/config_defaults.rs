@@ -4,11 +4,11 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use hedgerow::config::{
-    DEFAULT_TOTAL_TIMEOUT, Describe, DrainConfig, HedgeConfig, LatencyConfig, ReplayBodyConfig,
-    StackConfig, Strategy,
+    CascadeConfig, DEFAULT_TOTAL_TIMEOUT, Describe, DrainConfig, HedgeConfig, LatencyConfig,
+    ReplayBodyConfig, StackConfig, Strategy, TierConfig,
 };
 use hedgerow::policy::{Adaptive, Backoff, BackoffConfig};
-use hedgerow::{HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer};
+use hedgerow::{BoxError, Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Tier};
 
 /// The layer's `Debug` with the policy out of its enum.
 fn shown(layer: &impl Debug, strategy: &str) -> String {
@@ -130,6 +130,52 @@ fn the_other_layers_defaults_are_the_constructors() {
         Some(DEFAULT_TOTAL_TIMEOUT)
     );
     assert_eq!(DEFAULT_TOTAL_TIMEOUT, Duration::from_secs(30));
+}
+
+#[test]
+fn a_default_tier_is_the_plain_constructors_and_what_is_set_the_setters() {
+    let service = tower::service_fn(async |n: u64| Ok::<_, BoxError>(n));
+    let built = |config: CascadeConfig| {
+        let plan = config.build().unwrap();
+        let builder = plan.clone_requests([("a", service), ("b", service)]);
+        format!(
+            "{:?}",
+            builder.unwrap().score(|_: &u64| 0.0).build().unwrap()
+        )
+    };
+    let plain = |second: Tier<u64, u64>| {
+        let builder = Cascade::builder()
+            .tier(Tier::new("a", service))
+            .tier(second);
+        let builder = builder.timeout(DEFAULT_TOTAL_TIMEOUT).clone_requests();
+        format!("{:?}", builder.score(|_| 0.0).build().unwrap())
+    };
+    let mut config = CascadeConfig::new([TierConfig::new("a"), TierConfig::new("b")]);
+    let default = built(config.clone());
+    assert_eq!(default, plain(Tier::new("b", service)));
+    assert!(
+        default.contains("after: 0ns, cost: 1.0, threshold: None"),
+        "{default}"
+    );
+    assert!(
+        default.contains("timeout: Some(30s), spend_cap: None"),
+        "{default}"
+    );
+
+    let tier = TierConfig::describe();
+    let told = |key: &str| tier.key(key).unwrap().default.clone().unwrap();
+    assert_eq!(
+        (told("after"), told("cost")),
+        ("\"0s\"".to_owned(), "1.0".to_owned())
+    );
+
+    let second = &mut config.tiers[1];
+    (second.after, second.cost, second.threshold) = (Some(ms(5).into()), Some(2.5), Some(0.5));
+    let set = Tier::new("b", service)
+        .after(ms(5))
+        .cost(2.5)
+        .threshold(0.5);
+    assert_eq!(built(config), plain(set));
 }
 
 /// What is told to a reader, against the figures themselves.

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use hedgerow::config::{Describe, LayerConfig, StackConfig};
+use hedgerow::config::{CascadeConfig, Describe, LayerConfig, StackConfig, TierConfig};
 
 const GUIDE: &str = include_str!("../../src/guide/configuration.md");
 
@@ -45,6 +45,7 @@ fn block<'a>(heading: &str, language: &str) -> &'a str {
 fn the_tables_of_the_guide_are_those_of_the_schema() {
     let mut all = vec![StackConfig::describe()];
     all.extend(LayerConfig::describe_all());
+    all.extend([CascadeConfig::describe(), TierConfig::describe()]);
     for description in all {
         let begin = format!("<!-- keys of {} -->\n", description.name);
         let wanted = format!("{}\n\n{description}", description.description);
@@ -62,6 +63,17 @@ fn the_guides_file_is_explained_as_the_guide_shows() {
         "```",
         &stack.explain().to_string(),
     );
+}
+
+#[test]
+fn the_guides_cascade_can_be_built() {
+    let cascade = CascadeConfig::from_toml(block("# A cascade", "toml")).unwrap();
+    let names: Vec<_> = cascade
+        .tiers
+        .iter()
+        .map(|tier| tier.name.as_str())
+        .collect();
+    assert_eq!(names, ["small", "large"]);
 }
 
 #[test]

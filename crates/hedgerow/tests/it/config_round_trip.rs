@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use hedgerow::config::{
-    BudgetConfig, BudgetName, BudgetShare, ConfigDuration, DrainConfig, HedgeConfig,
+    BudgetConfig, BudgetName, BudgetShare, CascadeConfig, ConfigDuration, DrainConfig, HedgeConfig,
     IdempotentPathsConfig, LatencyConfig, LatencySource, LayerConfig, NoTimeout, Protocol, Ready,
-    ReplayBodyConfig, StackConfig, Strategy as Hedging, TimeoutConfig, TotalTimeout,
+    ReplayBodyConfig, SpendCapConfig, StackConfig, Strategy as Hedging, TierConfig, TimeoutConfig,
+    TotalTimeout,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -137,6 +138,52 @@ fn stack() -> impl Strategy<Value = StackConfig> {
     })
 }
 
+/// Tiers of which about half will build.
+fn tier(name: &'static str) -> impl Strategy<Value = TierConfig> {
+    let times = (option::of(0_u64..9), option::of(duration()));
+    let numbers = (option::of(0.0..20.0), option::of(-2.0..2.0));
+    let layers = (
+        option::weighted(0.2, hedge()),
+        option::weighted(0.3, 1_u64..9),
+    );
+    (times, numbers, layers).prop_map(
+        move |((after, attempt_timeout), (cost, threshold), (hedge, window))| {
+            let mut tier = TierConfig::new(name);
+            tier.after = after.map(|n| Duration::from_millis(n / 2).into());
+            tier.attempt_timeout = attempt_timeout;
+            (tier.cost, tier.threshold) = (cost, threshold);
+            tier.hedge = hedge.map(Box::new);
+            tier.latency = window.map(|window| {
+                let mut latency = LatencyConfig::default();
+                latency.window = Some(window);
+                latency
+            });
+            tier
+        },
+    )
+}
+
+fn cascade() -> impl Strategy<Value = CascadeConfig> {
+    let tiers = (tier("a"), tier("b"), 1_usize..3);
+    (tiers, option::of((0.0..500.0, 10.0..99.0))).prop_map(|((mut one, other, n), cap)| {
+        one.after = None;
+        let mut cascade = CascadeConfig::new([one, other].into_iter().take(n));
+        cascade.spend_cap = cap.map(|(per_100, depth)| SpendCapConfig::new(per_100, depth));
+        cascade
+    })
+}
+
+#[test]
+fn of_the_cascades_made_up_here_a_good_part_builds() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let built = (0..200).filter(|_| {
+        let cascade = cascade().new_tree(&mut runner).unwrap().current();
+        cascade.build().is_ok()
+    });
+    let built = built.count();
+    assert!((60..190).contains(&built), "{built} of 200");
+}
+
 /// Half of the tests below stand on this.
 #[test]
 fn of_the_stacks_made_up_here_a_good_part_builds() {
@@ -178,9 +225,29 @@ proptest! {
     }
 
     #[test]
+    fn a_cascade_that_builds_can_be_written_to_toml_and_read_back(cascade in cascade()) {
+        let json = serde_json::to_string(&cascade).unwrap();
+        let read = CascadeConfig::from_json(&json);
+        match cascade.build() {
+            Ok(_) => {
+                let toml = cascade.to_toml().unwrap();
+                let again = CascadeConfig::from_toml(&toml);
+                prop_assert_eq!(again, Ok(cascade.clone()), "{}", toml);
+                prop_assert_eq!(read, Ok(cascade), "{}", json);
+            }
+            Err(errors) => {
+                prop_assert_eq!(read.unwrap_err().to_string(), errors.to_string());
+                prop_assert!(cascade.to_toml().is_err());
+            }
+        }
+    }
+
+    #[test]
     fn any_text_is_refused_or_read_and_never_panics(text in ".{0,200}") {
         let _ = StackConfig::from_toml(&text);
         let _ = StackConfig::from_json(&text);
+        let _ = CascadeConfig::from_toml(&text);
+        let _ = CascadeConfig::from_json(&text);
     }
 
     #[test]

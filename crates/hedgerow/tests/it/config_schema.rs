@@ -1,6 +1,9 @@
 //! The schema and the description are those of the structs, and complete.
 
-use hedgerow::config::{Describe, Description, HedgeConfig, LayerConfig, StackConfig, VERSION};
+use hedgerow::config::{
+    CascadeConfig, Describe, Description, HedgeConfig, LayerConfig, StackConfig, TierConfig,
+    VERSION,
+};
 use serde_json::Value;
 
 /// Every object with properties in the schema, with its place.
@@ -25,16 +28,17 @@ fn objects<'a>(schema: &'a Value, place: &str, all: &mut Vec<(String, &'a Value)
 
 #[test]
 fn every_key_has_a_description_and_a_default_or_is_required() {
-    let schema = StackConfig::schema();
-    let mut all = Vec::new();
-    objects(&schema, "", &mut all);
     // The stack, six kinds of layers, the budget's table.
-    assert_eq!(
-        all.len(),
-        8,
-        "{:?}",
-        all.iter().map(|(place, _)| place).collect::<Vec<_>>()
-    );
+    complete(&StackConfig::schema(), 8);
+    // The cascade, its spend cap, the tier, its latency, its hedge with the budget's table.
+    complete(&CascadeConfig::schema(), 6);
+}
+
+fn complete(schema: &Value, objects_within: usize) {
+    let mut all = Vec::new();
+    objects(schema, "", &mut all);
+    let places: Vec<_> = all.iter().map(|(place, _)| place).collect();
+    assert_eq!(all.len(), objects_within, "{places:?}");
     for (place, object) in all {
         assert_eq!(
             object["additionalProperties"], false,
@@ -66,13 +70,15 @@ fn every_key_has_a_description_and_a_default_or_is_required() {
 
 #[test]
 fn the_schema_stands_alone_and_knows_no_null() {
-    let text = StackConfig::schema().to_string();
-    assert!(!text.contains("$ref"), "{text}");
-    assert!(
-        !text.contains("\"null\"") && !text.contains(":null"),
-        "{text}"
-    );
-    assert!(text.contains("https://json-schema.org/draft/2020-12/schema"));
+    for schema in [StackConfig::schema(), CascadeConfig::schema()] {
+        let text = schema.to_string();
+        assert!(!text.contains("$ref"), "{text}");
+        assert!(
+            !text.contains("\"null\"") && !text.contains(":null"),
+            "{text}"
+        );
+        assert!(text.contains("https://json-schema.org/draft/2020-12/schema"));
+    }
 }
 
 #[test]
@@ -127,6 +133,32 @@ fn a_description_parts_required_from_optional_and_names_types() {
     ] {
         assert_eq!(hedge.key(key).unwrap().types, types);
     }
+}
+
+#[test]
+fn the_description_of_a_tier_is_that_of_the_cascades_items() {
+    let schema = CascadeConfig::schema();
+    let item = &schema["properties"]["tier"]["items"];
+    let tier = TierConfig::describe();
+    assert_eq!(item["description"], tier.description.as_str());
+    let keys: Vec<_> = tier.keys.iter().map(|key| key.key.as_str()).collect();
+    let of_item: Vec<_> = item["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, of_item);
+    let required: Vec<_> = tier.required().map(|key| key.key.as_str()).collect();
+    assert_eq!(required, ["name"]);
+    for (key, types) in [
+        ("after", "duration"),
+        ("cost", "number"),
+        ("name", "text"),
+        ("hedge", "table"),
+        ("latency", "table of window"),
+    ] {
+        assert_eq!(tier.key(key).unwrap().types, types);
+    }
+    let cascade = CascadeConfig::describe();
+    let cap = cascade.key("spend_cap").unwrap();
+    assert_eq!(cap.types, "table of depth, per_100_calls");
+    assert_eq!(cascade.key("tier").unwrap().types, "list of tables");
 }
 
 /// The struct's own keys, as serde writes them, are the schema's.

@@ -15,3 +15,4 @@ mod config_contract;
 mod config_order;
 mod config_guide;
 mod config_hostile;
+mod config_cascade;

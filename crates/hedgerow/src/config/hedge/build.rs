@@ -6,18 +6,78 @@ use hedgerow_hedge::policy::Fixed;
 use hedgerow_latency::Latency;
 
 use super::{ConfiguredPolicy, HedgeConfig, LatencySource, Strategy, number};
+use crate::config::assemble::{HedgePart, Part};
 use crate::config::budget::{BudgetConfig, BudgetName};
 use crate::config::default;
 use crate::config::error::Mistakes;
 use crate::config::key::RequestKey;
+use crate::config::member::{Given, Member};
+use crate::config::order::Place;
 
-/// What else stands in the stack that a hedge may share.
+/// What else stands around a hedge that it may share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) latency: Option<Latency>,
     pub(crate) budget: Option<Budget>,
-    /// Whether there is a stack at all.
-    pub(crate) in_stack: bool,
+    pub(crate) host: Host,
+}
+
+/// Where a hedge stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// By itself, to be put into a stack in code.
+    #[default]
+    Alone,
+    /// In a stack.
+    Stack,
+    /// In a tier of a cascade.
+    Tier,
+}
+
+impl Host {
+    /// Why there is no `key` here; `None` if there may be one.
+    const fn no_key(self) -> Option<&'static str> {
+        match self {
+            Self::Alone => Some(
+                "a layer alone does not know what its requests are: build a stack of HTTP \
+                 requests, or write .key(f) in code",
+            ),
+            Self::Tier => Some(
+                "a tier's hedge learns for all requests together: leave it out, or write the \
+                 tier's .hedged(layer) in code",
+            ),
+            Self::Stack => None,
+        }
+    }
+
+    /// Why there is no `protocol` here; `None` if there may be one.
+    const fn no_protocol(self) -> Option<&'static str> {
+        match self {
+            Self::Alone => Some(
+                "a layer alone does not know what its requests are: build a stack of HTTP \
+                 requests, or write .http() or .grpc() in code",
+            ),
+            Self::Tier => Some(
+                "a tier speaks what its cascade speaks: leave it out, and build the cascade with \
+                 .http(services)",
+            ),
+            Self::Stack => None,
+        }
+    }
+
+    /// Why there are no latencies to share.
+    const fn no_latency(self) -> &'static str {
+        match self {
+            Self::Tier => {
+                "the tier records no latencies to share: write `latency = {}` beside `hedge`, or \
+                 \"own\""
+            }
+            Self::Alone | Self::Stack => {
+                "there is no latency layer to share with: put a layer of kind \"latency\" \
+                 beneath, or write \"own\""
+            }
+        }
+    }
 }
 
 impl HedgeConfig {
@@ -56,17 +116,10 @@ impl HedgeConfig {
         if let Some(at_most) = self.max_keys {
             mistakes.attempt("max_keys", at_most, default::try_max_keys(at_most));
         }
-        if shared.in_stack {
-            return;
-        }
-        if let Some(key) = &self.key {
-            let problem = "a layer alone does not know what its requests are: build a stack of \
-                           HTTP requests, or write .key(f) in code";
+        if let (Some(key), Some(problem)) = (&self.key, shared.host.no_key()) {
             mistakes.refuse("key", key, problem);
         }
-        if let Some(protocol) = self.protocol {
-            let problem = "a layer alone does not know what its requests are: build a stack of \
-                           HTTP requests, or write .http() or .grpc() in code";
+        if let (Some(protocol), Some(problem)) = (self.protocol, shared.host.no_protocol()) {
             mistakes.refuse("protocol", protocol, problem);
         }
     }
@@ -116,9 +169,7 @@ impl HedgeConfig {
                 mistakes.refuse("window", half, problem);
             }
             let Some(latency) = &shared.latency else {
-                let problem = "there is no latency layer to share with: put a layer of kind \
-                               \"latency\" beneath, or write \"own\"";
-                mistakes.refuse("latency", self.latency, problem);
+                mistakes.refuse("latency", self.latency, shared.host.no_latency());
                 return None;
             };
             return layer.map(|layer| layer.latency(latency.clone()));
@@ -157,6 +208,29 @@ impl HedgeConfig {
                 Some(layer?.budget(budget?))
             }
         }
+    }
+}
+
+impl Member for HedgeConfig {
+    fn part(&self, given: &Given, mistakes: &mut Mistakes) -> Option<Part> {
+        let layer = self.assemble(&given.shared, mistakes)?;
+        // What is wrong with it was told.
+        let key = self.key.as_deref();
+        let key = key.and_then(|key| RequestKey::parse(key).ok());
+        Some(Part::Hedge(Box::new(HedgePart {
+            layer,
+            protocol: self.protocol,
+            key,
+            max_keys: self.max_keys.map_or_else(default::max_keys, number),
+        })))
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.hedge(self, warn);
+    }
+
+    fn holds(&self, key: &str, default: &str) -> Option<String> {
+        self.key_holds(key, default)
     }
 }
 
