@@ -265,6 +265,13 @@ impl Law {
         }
     }
 
+    /// Whether a survival is a sum of hundreds.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part.shape, Shape::Generation { .. }))
+    }
+
     fn last(&self) -> &Part {
         self.parts
             .last()

@@ -62,7 +62,7 @@ mod picture;
 pub use crate::congestion::{Congestion, Phase, Second};
 pub use crate::latencies::Latencies;
 pub use crate::law::{Law, LawError, LawPart, UnknownLaw};
-pub use crate::limit::Limit;
+pub use crate::limit::{Limit, LimitPart, PartedLimit, Schedule, Spending};
 pub use crate::load::{Arrivals, Load, LoadError, Report};
 pub use crate::picture::{Curve, Picture, Tradeoff};
 pub use crate::replicas::{Job, Replicas, ReplicasFuture};

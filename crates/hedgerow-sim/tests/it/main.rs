@@ -3,6 +3,7 @@
 mod congestion;
 mod law;
 mod limit;
+mod parted;
 mod load;
 mod picture;
 mod replicas;
