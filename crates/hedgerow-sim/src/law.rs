@@ -272,6 +272,14 @@ impl Law {
             .any(|part| matches!(part.shape, Shape::Generation { .. }))
     }
 
+    /// Whether its survival has no jumps.
+    pub(crate) fn is_smooth(&self) -> bool {
+        !self
+            .parts
+            .iter()
+            .any(|part| matches!(part.shape, Shape::Constant { .. } | Shape::Trace { .. }))
+    }
+
     fn last(&self) -> &Part {
         self.parts
             .last()

@@ -11,6 +11,9 @@ const PRICES: usize = 50;
 /// The lowest price of a copy that is tried, in calls.
 const LOWEST_PRICE: f64 = 1e-9;
 
+/// Of so many parts the laws are tabled.
+const MANY: usize = 8;
+
 /// Some of the calls, and the law of their attempts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -165,9 +168,11 @@ impl<'a> Looked<'a> {
     fn at(parts: &'a [LimitPart]) -> Self {
         assert!(!parts.is_empty(), "there is no limit of no parts");
         let sum: f64 = parts.iter().map(|part| part.weight).sum();
-        let parts = parts
-            .iter()
-            .map(|part| (part.weight / sum, Tabled::of(&part.law), part.factor));
+        let often = parts.len() >= MANY;
+        let parts = parts.iter().map(|part| {
+            let law = Tabled::of(&part.law, often);
+            (part.weight / sum, law, part.factor)
+        });
         Self {
             parts: parts.collect(),
         }

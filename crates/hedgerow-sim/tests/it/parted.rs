@@ -233,3 +233,33 @@ fn no_parts_have_no_limit() {
 fn a_part_of_nothing_is_refused() {
     let _ = LimitPart::new(0.0, Law::w1(), 1.0);
 }
+
+#[test]
+fn the_quantile_of_a_workload_is_that_of_its_attempts() {
+    let named = |name: &str| Workload::named(name).expect("it is in the catalogue");
+    for law in laws() {
+        let got = named(law.id()).quantile(1_000, 0.95);
+        assert!(
+            (got / law.quantile(0.95) - 1.0).abs() < 1e-9,
+            "{law}: {got}"
+        );
+    }
+    // The first regime alone, and the leaf of a fan-out.
+    let first = named("w7").quantile(30_000, 0.95);
+    assert!(
+        (first / Law::w4().quantile(0.95) - 1.0).abs() < 1e-9,
+        "{first}"
+    );
+    let leaf = named("w0").quantile(1_000, 0.95);
+    assert!(
+        (leaf / Law::w0().quantile(0.95) - 1.0).abs() < 1e-9,
+        "{leaf}"
+    );
+    let w10 = named("w10");
+    let at = w10.quantile(1_000, 0.95);
+    let beyond = w10
+        .classes()
+        .iter()
+        .map(|class| class.share * class.law.survival(at));
+    assert!((beyond.sum::<f64>() - 0.05).abs() < 1e-6, "{at}");
+}
