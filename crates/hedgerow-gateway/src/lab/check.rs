@@ -5,7 +5,8 @@ use std::fmt;
 use hedgerow_sim::{Law, Workload};
 
 use super::LabError;
-use super::measure::{self, DEPTH, Plan, Row};
+use super::measure::{self, Plan, Row};
+use super::stack::DEPTH;
 use crate::cli::Allowance;
 use crate::output;
 use crate::policy::Policies;
