@@ -97,23 +97,29 @@ fn label(row: &Row<'_>) -> String {
 
 /// The limit of every percentile, as the samples of a curve.
 fn limit_curve(of: (&Workload, u64), extra: f64) -> Option<Latencies> {
-    let nines = f64::from(SAMPLES).log10();
-    let a_nine = if of.0.is_steady() {
+    let a_nine = f64::from(if of.0.is_steady() {
         A_NINE
     } else {
         A_NINE_OF_PARTS
-    };
-    let knots: Vec<u32> = (1..=(nines * f64::from(a_nine)).ceil() as u32).collect();
-    let limits = side_by_side(&knots, |&knot| {
-        let left = 10_f64.powf(-f64::from(knot) / f64::from(a_nine));
-        limit(of, 1.0 - left, extra, 2)
+    });
+    let last = (f64::from(SAMPLES).log10() * a_nine).ceil() as u32;
+    // The body of the law needs no more than a few.
+    let body = [0.01, 0.03, 0.06, 0.1, 0.2].into_iter();
+    let knots: Vec<f64> = body
+        .filter(|place| *place < 1.0 / a_nine)
+        .chain((1..=last).map(|knot| f64::from(knot) / a_nine))
+        .collect();
+    let limits = side_by_side(&knots, |place| {
+        limit(of, 1.0 - 10_f64.powf(-place), extra, 2)
     });
     let limits: Vec<f64> = limits.into_iter().collect::<Option<_>>()?;
     let between = |place: f64| {
-        let place = place * f64::from(a_nine) - 1.0;
-        let (low, part) = (place.floor().max(0.0) as usize, place.fract().max(0.0));
-        let value = |at: usize| limits[at.min(limits.len() - 1)].max(1e-6).ln();
-        (value(low) * (1.0 - part) + value(low + 1) * part).exp()
+        let after = knots.partition_point(|knot| *knot < place);
+        let after = after.clamp(1, knots.len() - 1);
+        let (from, to) = (knots[after - 1], knots[after]);
+        let part = ((place - from) / (to - from)).clamp(0.0, 1.0);
+        let value = |at: usize| limits[at].max(1e-6).ln();
+        (value(after - 1) * (1.0 - part) + value(after) * part).exp()
     };
     let samples = (0..SAMPLES).map(|n| {
         let left = f64::from(SAMPLES - n) / f64::from(SAMPLES);
@@ -129,6 +135,9 @@ fn tradeoff(workload: &Workload, calls: u64, figures: &[Figures]) -> String {
             let ms = limit((workload, calls), 0.99, percent / 100.0, 1)?;
             Some((percent, Duration::from_secs_f64(ms / 1e3)))
         }));
+    if !workload.classes().is_empty() {
+        picture = picture.multiples();
+    }
     for row in figures.iter().filter(|row| row.workload == workload.name()) {
         if let Some(ms) = row.p99_ms {
             let name = match row.budget_percent {

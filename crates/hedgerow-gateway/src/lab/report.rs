@@ -18,8 +18,9 @@ above it this policy is. Compare policies that spend the same.
 ";
 /// And below those of workloads that are not one law for all calls.
 const PARTED: &str = "
-Where laws follow one another the limit spends that load in each of them; where classes are mixed, where
-it helps most.
+Where laws follow one another the limit spends that load in each of them, as a budget over every window
+makes sure; a policy that spends more in one than in another may lie below it. Where classes are mixed it
+spends it where it helps most.
 ";
 /// With less extra load than this there is no limit worth the name.
 const LEAST_EXTRA: f64 = 0.0005;
