@@ -10,9 +10,9 @@ use hedgerow::BuildError;
 use hedgerow::config::{ConfigErrors, StackConfig};
 use thiserror::Error;
 
-const KNOWN: &str = "none, off, fixed(100ms), fixed(p95), percentile(95), class(percentile(95)), \
-     key(percentile(95)), workload(50ms,200ms), parallel(2), schedule(50ms,100ms), adaptive, backoff or \
-     tower(95)";
+const KNOWN: &str = "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms), adaptive or \
+     backoff; in the lab also fixed(p95), class(percentile(95)), key(percentile(95)), \
+     workload(50ms,200ms) or tower(95)";
 
 /// A policy and how it was written.
 #[derive(Clone, Debug, PartialEq)]
