@@ -231,3 +231,24 @@ pub(super) fn csv(figures: &[QueueFigures]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a hedge of this workload is usually set to: 24.5 ms.
+    #[test]
+    fn the_usual_delay_is_that_of_the_first_phase() {
+        let usual = usual(&Congestion::w9(), 95.0).as_secs_f64() * 1e3;
+        assert!((usual / 24.5 - 1.0).abs() < 0.1, "{usual}");
+    }
+
+    #[test]
+    fn what_nobody_answers_has_no_usual_delay() {
+        let text = "name = \"late\"\nreplicas = 1\nper_second = 10.0\nsize_median_ms = 800.0\n\
+                    size_sigma = 0.1\nhiccup_share = 0.0\nhiccup_ms = 0.0\ndeadline_ms = 5.0\n\
+                    [[phase]]\nseconds = 2.0\nload = 1.0\n";
+        let late = Congestion::parse(text).expect("a good file");
+        assert_eq!(usual(&late, 95.0), Duration::ZERO);
+    }
+}
