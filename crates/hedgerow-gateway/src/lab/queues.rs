@@ -236,11 +236,25 @@ pub(super) fn csv(figures: &[QueueFigures]) -> String {
 mod tests {
     use super::*;
 
-    /// What a hedge of this workload is usually set to: 24.5 ms.
+    /// Another seed's calls are beyond it in five of a hundred.
     #[test]
-    fn the_usual_delay_is_that_of_the_first_phase() {
-        let usual = usual(&Congestion::w9(), 95.0).as_secs_f64() * 1e3;
-        assert!((usual / 24.5 - 1.0).abs() < 0.1, "{usual}");
+    fn the_usual_delay_is_the_p95_of_the_first_phase() {
+        let calm = Congestion::w9().first_phase();
+        let found = usual(&Congestion::w9(), 95.0);
+        let none: Policy = "none".parse().expect("a policy");
+        let ground = Queues {
+            congestion: &calm,
+            seed: 2,
+            cancellation: false,
+        };
+        let recipe = Recipe::new(&none, Allowance::Own, 2, |_| Duration::ZERO);
+        let measured = recipe.measure(&ground).expect("a runtime");
+        let latencies = measured.latencies();
+        let all = latencies.as_slice().iter();
+        let beyond = all.filter(|took| **took > found).count();
+        let share = beyond as f64 / latencies.len() as f64;
+        // A hiccup makes many wait: the p95 of 30 s is no steadier than this.
+        assert!((0.03..0.07).contains(&share), "{share} beyond {found:?}");
     }
 
     #[test]
