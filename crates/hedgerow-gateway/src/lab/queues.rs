@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hedgerow_sim::{Congested, Congestion};
@@ -101,18 +102,27 @@ impl<'a> QueuePlan<'a> {
 
 /// What a percentile of the calls stays within while the first phase lasts and none is hedged.
 fn usual(congestion: &Congestion, percentile: f64) -> Duration {
+    // Where nobody was answered there is nothing to wait for.
+    let latencies = unhedged(congestion, 1..=4)
+        .ok()
+        .map(|runs| runs.latencies());
+    let quantile = latencies.and_then(|latencies| latencies.quantile(percentile / 100.0));
+    quantile.unwrap_or_default()
+}
+
+/// The first phase without hedges, several times, because a single pause makes many wait.
+fn unhedged(congestion: &Congestion, seeds: RangeInclusive<u64>) -> Result<Congested, io::Error> {
     let calm = congestion.first_phase();
     let none: Policy = "none".parse().expect("a test parses exactly this");
-    let ground = Queues {
-        congestion: &calm,
-        seed: 1,
-        cancellation: true,
+    let run = |seed| {
+        let ground = Queues {
+            congestion: &calm,
+            seed,
+            cancellation: true,
+        };
+        Recipe::new(&none, Allowance::Own, seed, |_| Duration::ZERO).measure(&ground)
     };
-    let measured = Recipe::new(&none, Allowance::Own, 1, |_| Duration::ZERO).measure(&ground);
-    let measured = measured.ok().map(|measured| measured.latencies());
-    // Where nobody was answered there is nothing to wait for.
-    let quantile = measured.and_then(|latencies| latencies.quantile(percentile / 100.0));
-    quantile.unwrap_or_default()
+    seeds.map(run).collect()
 }
 
 /// Measures every plan, as many runs at a time as there are cores.
@@ -236,25 +246,16 @@ pub(super) fn csv(figures: &[QueueFigures]) -> String {
 mod tests {
     use super::*;
 
-    /// Another seed's calls are beyond it in five of a hundred.
+    /// Calls of other seeds are beyond it in about five of a hundred: pauses come in clusters.
     #[test]
     fn the_usual_delay_is_the_p95_of_the_first_phase() {
-        let calm = Congestion::w9().first_phase();
         let found = usual(&Congestion::w9(), 95.0);
-        let none: Policy = "none".parse().expect("a policy");
-        let ground = Queues {
-            congestion: &calm,
-            seed: 2,
-            cancellation: false,
-        };
-        let recipe = Recipe::new(&none, Allowance::Own, 2, |_| Duration::ZERO);
-        let measured = recipe.measure(&ground).expect("a runtime");
-        let latencies = measured.latencies();
+        let others = unhedged(&Congestion::w9(), 5..=8).expect("a runtime");
+        let latencies = others.latencies();
         let all = latencies.as_slice().iter();
         let beyond = all.filter(|took| **took > found).count();
         let share = beyond as f64 / latencies.len() as f64;
-        // A hiccup makes many wait: the p95 of 30 s is no steadier than this.
-        assert!((0.03..0.07).contains(&share), "{share} beyond {found:?}");
+        assert!((0.04..0.065).contains(&share), "{share} beyond {found:?}");
     }
 
     #[test]
