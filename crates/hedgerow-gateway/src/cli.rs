@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use hedgerow::Budget;
-use hedgerow_sim::{Law, Load, Workload};
+use hedgerow_sim::{Law, Load, Scenario};
 
-use crate::policy::Policies;
+use crate::policy::{Policies, Policy};
 
 /// Cuts the tail latency of any service, within a budget.
 #[derive(Debug, Parser)]
@@ -80,24 +80,37 @@ pub(crate) struct DemoArgs {
 ///
 /// Prints what each policy does to the latency and what it costs (extra: attempts beyond one a call;
 /// worst 1k: the same over the worst 1,000 calls in a row), beside the best that any policy could do
-/// at that cost (limit) and how far above it this one is (gap). The latencies are a workload's own milliseconds; 100,000 calls take well
-/// under a second.
+/// at that cost (limit) and how far above it this one is (gap). The latencies are a workload's own
+/// milliseconds; 100,000 calls take well under a second.
+///
+/// Of a congestion (w9) it prints which share of the calls was answered in time, before, in and after a
+/// pulse of too many calls.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LabArgs {
-    /// Workloads to measure, separated by commas: w0, w1, w2, w3, w4, w7, w8, or a file that
-    /// describes one of yours: take one below crates/hedgerow-sim/workloads as a pattern.
+    /// Workloads to measure, separated by commas: w0, w1, w2, w3, w4, w7 (regimes), w8 (a wave), w9
+    /// (queues), w10 (classes), or a file that describes one of yours: take one below
+    /// crates/hedgerow-sim/workloads as a pattern.
     #[arg(long = "workload", value_name = "LIST", value_delimiter = ',', value_parser = workload)]
     #[arg(default_value = "w1,w2,w3,w4")]
-    pub(crate) workloads: Vec<Workload>,
+    pub(crate) workloads: Vec<Scenario>,
 
     /// The policies to compare, separated by commas: none, off, fixed(100ms), percentile(95),
-    /// parallel(2), schedule(50ms,100ms), adaptive, backoff, and tower(95), tower's own hedge.
+    /// parallel(2), schedule(50ms,100ms), adaptive, backoff; fixed(p95), a fixed delay at the true p95
+    /// of the workload's attempts (of a congestion: as measured in its first phase); by the workload's
+    /// classes class(percentile(95)), key(percentile(95)), key(adaptive), key(backoff) and
+    /// workload(50ms,200ms), a delay for each; and tower(95), tower's own hedge.
     #[arg(
         long,
         value_name = "LIST",
-        default_value = "none,percentile(90),percentile(95),tower(95)"
+        default_value = "none,percentile(90),percentile(95),fixed(p95),tower(95)"
     )]
     pub(crate) policies: Policies,
+
+    /// Stacks to measure beside the policies, separated by commas: TOML files of the guide's page
+    /// `configuration`. Their durations are the workload's own; what has a meaning for HTTP requests
+    /// alone is refused, and their budgets are those of the files.
+    #[arg(long = "stack", value_name = "FILES", value_delimiter = ',', value_parser = stack)]
+    pub(crate) stacks: Vec<Policy>,
 
     /// Budgets of extra calls, in percent, separated by commas; each policy is measured with each.
     /// `own` is the policy's default.
@@ -105,7 +118,7 @@ pub(crate) struct LabArgs {
     #[arg(default_value = "own")]
     pub(crate) budgets: Vec<Allowance>,
 
-    /// Calls of each trial; of a fan-out, its leaves are counted.
+    /// Calls of each trial; of a fan-out, its leaves are counted. A congestion says itself how many it has.
     #[arg(long, value_name = "N", default_value = "100000", value_parser = calls)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) calls: u64,
@@ -115,6 +128,11 @@ pub(crate) struct LabArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) seeds: u64,
 
+    /// Of a congestion: whether an attempt that is dropped frees its replica, as a cancelled HTTP/2
+    /// request does at a server that notices.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Cancellation::Both)]
+    pub(crate) cancellation: Cancellation,
+
     /// Print the results as one line of JSON.
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
@@ -123,7 +141,7 @@ pub(crate) struct LabArgs {
     #[arg(long)]
     pub(crate) csv: bool,
 
-    /// Folder for the pictures [default: none are drawn].
+    /// Folder for the pictures [default: none are drawn]. A congestion has none.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
 
@@ -131,6 +149,27 @@ pub(crate) struct LabArgs {
     /// (about a minute); exit with 1 if one is missed.
     #[arg(long, conflicts_with_all = ["json", "csv", "out"])]
     pub(crate) check: bool,
+}
+
+/// Whether dropped attempts free their replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cancellation {
+    /// A row each.
+    Both,
+    /// They do.
+    Yes,
+    /// The work is done all the same.
+    No,
+}
+
+impl Cancellation {
+    pub(crate) const fn variants(self) -> &'static [bool] {
+        match self {
+            Self::Both => &[true, false],
+            Self::Yes => &[true],
+            Self::No => &[false],
+        }
+    }
 }
 
 /// What extra calls a policy is allowed.
@@ -169,20 +208,24 @@ fn rate(written: &str) -> Result<f64, String> {
     Ok(rate)
 }
 
-fn workload(written: &str) -> Result<Workload, String> {
-    if let Some(workload) = Workload::named(written) {
-        return Ok(workload);
+fn workload(written: &str) -> Result<Scenario, String> {
+    if let Some(scenario) = Scenario::named(written) {
+        return Ok(scenario);
     }
     let path = PathBuf::from(written);
     if !path.exists() {
-        let all = Workload::all();
-        let names: Vec<_> = all.iter().map(Workload::name).collect();
+        let all = Scenario::all();
+        let names: Vec<_> = all.iter().map(Scenario::name).collect();
         return Err(format!(
             "there is no workload and no file `{written}`: write one of {} or the name of a file",
             names.join(", ")
         ));
     }
-    Workload::read(&path).map_err(|error| error.to_string())
+    Scenario::read(&path).map_err(|error| error.to_string())
+}
+
+fn stack(written: &str) -> Result<Policy, String> {
+    Policy::of_file(written).map_err(|error| error.to_string())
 }
 
 fn budget(written: &str) -> Result<Allowance, String> {

@@ -15,7 +15,6 @@ use thiserror::Error;
 use self::measure::{Bench, Outcome, stream};
 use crate::cli::DemoArgs;
 use crate::output::{self, tell};
-use crate::policy::Strategy;
 
 const PICTURE: &str = "hedgerow-demo.svg";
 
@@ -66,7 +65,7 @@ impl DemoError {
 /// Runs the demo from the first call to the last line.
 pub(crate) fn run(args: &DemoArgs) -> Result<(), DemoError> {
     for policy in args.chosen_policies().iter() {
-        if matches!(policy.strategy(), Strategy::Tower(_)) {
+        if policy.is_of_the_lab() {
             return Err(DemoError::LabOnly {
                 policy: policy.written().to_owned(),
             });

@@ -1,6 +1,11 @@
 //! `hedgerow lab`: policies on workloads, in virtual time, beside what could be reached at all.
 
+mod ground;
+mod stack;
+mod scale;
+mod pool;
 mod measure;
+mod queues;
 mod report;
 mod check;
 mod draw;
@@ -8,12 +13,15 @@ mod draw;
 use std::io;
 use std::path::PathBuf;
 
+use hedgerow_sim::{Congestion, Scenario, Workload};
 use thiserror::Error;
 
 use self::measure::Plan;
+use self::queues::QueuePlan;
 use self::report::Figures;
-use crate::cli::LabArgs;
+use crate::cli::{Allowance, LabArgs};
 use crate::output;
+use crate::policy::{Policy, Strategy};
 
 /// Why a lab ended without its result.
 #[derive(Debug, Error)]
@@ -24,6 +32,16 @@ pub(crate) enum LabError {
     Picture { path: PathBuf, source: io::Error },
     #[error("cannot write the result to stdout: {0}")]
     Output(io::Error),
+    #[error(
+        "`{policy}` names {delays} delays, and {workload} has {classes} classes: write one delay for each \
+         class of the workload, or one alone where there are none"
+    )]
+    Classes {
+        policy: String,
+        delays: usize,
+        workload: String,
+        classes: usize,
+    },
     #[error("{0} of the bars were missed")]
     Missed(usize),
 }
@@ -32,7 +50,7 @@ impl LabError {
     /// 2 if something that was written has to be changed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Picture { .. } => 2,
+            Self::Picture { .. } | Self::Classes { .. } => 2,
             Self::Runtime(_) | Self::Output(_) | Self::Missed(_) => 1,
         }
     }
@@ -43,44 +61,112 @@ pub(crate) fn run(args: &LabArgs) -> Result<(), LabError> {
     if args.check {
         return check::run();
     }
-    let plans: Vec<Plan<'_>> = args
-        .workloads
-        .iter()
-        .flat_map(|workload| {
-            args.policies.iter().flat_map(move |policy| {
-                let budgets = if policy.has_budget() {
-                    &args.budgets[..]
-                } else {
-                    &[crate::cli::Allowance::Own]
-                };
-                budgets.iter().map(move |&allowance| Plan {
-                    workload,
-                    policy,
-                    allowance,
-                    calls: args.calls,
-                    seeds: args.seeds,
-                })
-            })
-        })
-        .collect();
-    let (rows, pace) = measure::all(&plans).map_err(LabError::Runtime)?;
-    output::tell(&format!("{pace}\n"));
-    let figures: Vec<Figures> = rows.iter().map(Figures::of).collect();
+    let policies: Vec<&Policy> = args.policies.iter().chain(&args.stacks).collect();
+    let workloads: Vec<&Workload> = args.workloads.iter().filter_map(of_calls).collect();
+    check_classes(args, &policies)?;
+    let (rows, pace) = measure::all(&plans(args, &policies)).map_err(LabError::Runtime)?;
+    let (queues, queues_pace) =
+        queues::all(&queue_plans(args, &policies)).map_err(LabError::Runtime)?;
+    output::tell(&format!(
+        "{}\n",
+        [pace, queues_pace].into_iter().sum::<measure::Pace>()
+    ));
+    let figures = Figures::all(&rows);
     let mut text = if args.json {
-        report::json(&figures)
+        report::json(&figures, &queues)
     } else if args.csv {
-        report::csv(&figures)
+        report::csv(&figures, &queues)
     } else {
-        report::table(&figures, &args.workloads)
+        report::table(&figures, &queues, &args.workloads)
     };
     if let Some(folder) = &args.out {
-        let drawn = draw::all(folder, &args.workloads, &rows, &figures)?;
+        let drawn = draw::all(folder, &workloads, &rows, &figures)?;
         if args.json || args.csv {
             output::tell(&drawn);
-        } else {
+        } else if !drawn.is_empty() {
             text.push('\n');
             text.push_str(&drawn);
         }
     }
     output::print(&text).map_err(LabError::Output)
+}
+
+fn of_calls(scenario: &Scenario) -> Option<&Workload> {
+    match scenario {
+        Scenario::Calls(workload) => Some(workload),
+        Scenario::Congestion(_) => None,
+    }
+}
+
+/// Every policy with every budget that it can have.
+fn stacks<'a>(
+    args: &'a LabArgs,
+    policies: &[&'a Policy],
+) -> impl Iterator<Item = (&'a Policy, Allowance)> {
+    policies.iter().flat_map(|&policy| {
+        let budgets = if policy.has_budget() {
+            &args.budgets[..]
+        } else {
+            &[Allowance::Own]
+        };
+        budgets.iter().map(move |&allowance| (policy, allowance))
+    })
+}
+
+fn plans<'a>(args: &'a LabArgs, policies: &[&'a Policy]) -> Vec<Plan<'a>> {
+    let workloads = args.workloads.iter().filter_map(of_calls);
+    let plans = workloads.flat_map(|workload| {
+        stacks(args, policies).map(move |(policy, allowance)| Plan {
+            workload,
+            policy,
+            allowance,
+            calls: args.calls,
+            seeds: args.seeds,
+        })
+    });
+    plans.collect()
+}
+
+fn queue_plans<'a>(args: &'a LabArgs, policies: &[&'a Policy]) -> Vec<QueuePlan<'a>> {
+    let congestions = args.workloads.iter().filter_map(|scenario| match scenario {
+        Scenario::Calls(_) => None,
+        Scenario::Congestion(congestion) => Some(congestion),
+    });
+    let plan = |congestion: &'a Congestion, policy, allowance, cancellation| QueuePlan {
+        congestion,
+        policy,
+        allowance,
+        cancellation,
+        seeds: args.seeds,
+    };
+    let mut plans = Vec::new();
+    for congestion in congestions {
+        for (policy, allowance) in stacks(args, policies) {
+            for &cancellation in args.cancellation.variants() {
+                plans.push(plan(congestion, policy, allowance, cancellation));
+            }
+        }
+    }
+    plans
+}
+
+/// Refuses delays by class that the workload has no classes for.
+fn check_classes(args: &LabArgs, policies: &[&Policy]) -> Result<(), LabError> {
+    for scenario in &args.workloads {
+        let classes = of_calls(scenario).map_or(0, |workload| workload.classes().len());
+        for policy in policies {
+            let Strategy::Workload(delays) = policy.strategy() else {
+                continue;
+            };
+            if delays.len() != classes.max(1) {
+                return Err(LabError::Classes {
+                    policy: policy.written().to_owned(),
+                    delays: delays.len(),
+                    workload: scenario.name().to_owned(),
+                    classes,
+                });
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,15 +1,18 @@
 //! Policies as they are written on the command line: as their constructors.
 
+mod parse;
+
 use std::fmt;
-use std::num::ParseFloatError;
-use std::str::FromStr;
+use std::path::Path;
 use std::time::Duration;
 
-use hedgerow::{BuildError, HedgeLayer};
+use hedgerow::BuildError;
+use hedgerow::config::{ConfigErrors, StackConfig};
 use thiserror::Error;
 
-const KNOWN: &str = "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms), adaptive, backoff or \
-     tower(95)";
+const KNOWN: &str = "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms), adaptive or \
+     backoff; in the lab also fixed(p95), class(percentile(95)), key(percentile(95)), \
+     workload(50ms,200ms) or tower(95)";
 
 /// A policy and how it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +28,15 @@ pub(crate) enum Strategy {
     None,
     Off,
     Fixed(Duration),
+    /// At this percentile of what the workload's attempts take in truth.
+    FixedAt(f64),
     Percentile(f64),
+    /// A percentile of latencies that are divided by their class's scale.
+    Class(f64),
+    /// A histogram and a policy for each class: of a percentile, adaptive or a backoff.
+    Key(Box<Strategy>),
+    /// After the delay of the request's class.
+    Workload(Vec<Duration>),
     Parallel(usize),
     Schedule(Vec<Duration>),
     /// With these delays, or its default ones.
@@ -34,6 +45,8 @@ pub(crate) enum Strategy {
     Backoff,
     /// tower's own hedge, to compare with.
     Tower(f64),
+    /// The layers of a file.
+    Stack(Box<StackConfig>),
 }
 
 /// One policy or more, separated by commas.
@@ -65,11 +78,27 @@ pub(crate) enum PolicyError {
         part: String,
         example: &'static str,
     },
+    #[error("`{written}` learns nothing that differs from class to class: write {example}")]
+    NotLearnt {
+        written: String,
+        example: &'static str,
+    },
     #[error(transparent)]
     Build(#[from] BuildError),
 }
 
 impl Policy {
+    /// The stack of a file.
+    pub(crate) fn of_file(path: &str) -> Result<Self, ConfigErrors> {
+        let config = StackConfig::from_file(Path::new(path))?;
+        // What has a meaning for HTTP requests alone is refused.
+        config.build()?.clone_requests::<()>()?;
+        Ok(Self {
+            written: format!("stack({path})"),
+            strategy: Strategy::Stack(Box::new(config)),
+        })
+    }
+
     /// The constructor as it was written.
     pub(crate) fn written(&self) -> &str {
         &self.written
@@ -79,12 +108,25 @@ impl Policy {
     pub(crate) fn has_budget(&self) -> bool {
         !matches!(
             self.strategy,
-            Strategy::None | Strategy::Off | Strategy::Tower(_)
+            Strategy::None | Strategy::Off | Strategy::Tower(_) | Strategy::Stack(_)
         )
     }
 
     pub(crate) fn strategy(&self) -> &Strategy {
         &self.strategy
+    }
+
+    /// Whether it means something in the lab alone.
+    pub(crate) fn is_of_the_lab(&self) -> bool {
+        matches!(
+            self.strategy,
+            Strategy::Tower(_)
+                | Strategy::FixedAt(_)
+                | Strategy::Class(_)
+                | Strategy::Key(_)
+                | Strategy::Workload(_)
+                | Strategy::Stack(_)
+        )
     }
 }
 
@@ -101,44 +143,6 @@ impl Policies {
     }
 }
 
-// === impl FromStr ===
-
-impl FromStr for Policies {
-    type Err = PolicyError;
-
-    fn from_str(list: &str) -> Result<Self, PolicyError> {
-        let policies = split(list).map(str::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self(policies))
-    }
-}
-
-impl FromStr for Policy {
-    type Err = PolicyError;
-
-    fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let written = text.trim();
-        let (name, arguments) = take_apart(written)?;
-        let constructor = Constructor { written, arguments };
-        let strategy = match name {
-            "" => return Err(PolicyError::Empty),
-            "none" => constructor.nothing(Strategy::None, "none")?,
-            "off" => constructor.nothing(Strategy::Off, "off")?,
-            "fixed" => constructor.fixed()?,
-            "percentile" => constructor.percentile()?,
-            "parallel" => constructor.parallel()?,
-            "schedule" => constructor.schedule()?,
-            "adaptive" => constructor.adaptive()?,
-            "backoff" => constructor.nothing(Strategy::Backoff, "backoff")?,
-            "tower" => constructor.tower()?,
-            unknown => return Err(PolicyError::Unknown(unknown.to_owned())),
-        };
-        Ok(Self {
-            written: written.to_owned(),
-            strategy,
-        })
-    }
-}
-
 // === impl Display ===
 
 impl fmt::Display for Policies {
@@ -146,143 +150,6 @@ impl fmt::Display for Policies {
         let written: Vec<_> = self.iter().map(Policy::written).collect();
         f.write_str(&written.join(","))
     }
-}
-
-/// A name and what stands in its brackets, if it has any.
-struct Constructor<'a> {
-    written: &'a str,
-    arguments: Option<Vec<&'a str>>,
-}
-
-impl Constructor<'_> {
-    fn nothing(&self, strategy: Strategy, name: &'static str) -> Result<Strategy, PolicyError> {
-        match self.arguments.as_deref() {
-            None | Some([]) => Ok(strategy),
-            Some(_) => Err(self.wrong("takes no argument", name)),
-        }
-    }
-
-    fn fixed(&self) -> Result<Strategy, PolicyError> {
-        let delay = self.duration(self.single("takes one delay", "fixed(100ms)")?)?;
-        HedgeLayer::try_fixed(delay)?;
-        Ok(Strategy::Fixed(delay))
-    }
-
-    fn percentile(&self) -> Result<Strategy, PolicyError> {
-        let example = "percentile(95)";
-        let part = self.single("takes one percentile", example)?;
-        let p = part
-            .parse()
-            .map_err(|_: ParseFloatError| self.no_number(part, example))?;
-        HedgeLayer::try_percentile(p)?;
-        Ok(Strategy::Percentile(p))
-    }
-
-    fn tower(&self) -> Result<Strategy, PolicyError> {
-        let example = "tower(95)";
-        let part = self.single("takes one percentile", example)?;
-        let p = part
-            .parse()
-            .map_err(|_: ParseFloatError| self.no_number(part, example))?;
-        HedgeLayer::try_percentile(p)?;
-        Ok(Strategy::Tower(p))
-    }
-
-    fn parallel(&self) -> Result<Strategy, PolicyError> {
-        let example = "parallel(2)";
-        let part = self.single("takes one number of copies", example)?;
-        let copies = part.parse().map_err(|_| self.no_number(part, example))?;
-        HedgeLayer::try_parallel(copies)?;
-        Ok(Strategy::Parallel(copies))
-    }
-
-    fn adaptive(&self) -> Result<Strategy, PolicyError> {
-        let Some(parts) = &self.arguments else {
-            return Ok(Strategy::Adaptive(None));
-        };
-        let delays = parts
-            .iter()
-            .map(|part| self.duration(part))
-            .collect::<Result<Vec<_>, _>>()?;
-        HedgeLayer::try_adaptive(delays.iter().copied())?;
-        Ok(Strategy::Adaptive(Some(delays)))
-    }
-
-    fn schedule(&self) -> Result<Strategy, PolicyError> {
-        let Some(parts) = &self.arguments else {
-            return Err(self.wrong("takes one delay per extra call", "schedule(50ms,100ms)"));
-        };
-        let delays = parts
-            .iter()
-            .map(|part| self.duration(part))
-            .collect::<Result<Vec<_>, _>>()?;
-        HedgeLayer::try_schedule(delays.iter().copied())?;
-        Ok(Strategy::Schedule(delays))
-    }
-
-    fn single(&self, takes: &'static str, example: &'static str) -> Result<&str, PolicyError> {
-        match self.arguments.as_deref() {
-            Some([part]) => Ok(part),
-            _ => Err(self.wrong(takes, example)),
-        }
-    }
-
-    fn duration(&self, part: &str) -> Result<Duration, PolicyError> {
-        humantime::parse_duration(part).map_err(|_| PolicyError::Duration {
-            written: self.written.to_owned(),
-            part: part.to_owned(),
-        })
-    }
-
-    fn no_number(&self, part: &str, example: &'static str) -> PolicyError {
-        PolicyError::Number {
-            written: self.written.to_owned(),
-            part: part.to_owned(),
-            example,
-        }
-    }
-
-    fn wrong(&self, takes: &'static str, example: &'static str) -> PolicyError {
-        PolicyError::Arguments {
-            written: self.written.to_owned(),
-            takes,
-            example,
-        }
-    }
-}
-
-/// `fixed(100ms)` into `fixed` and `100ms`.
-fn take_apart(written: &str) -> Result<(&str, Option<Vec<&str>>), PolicyError> {
-    let mismatch = || PolicyError::Brackets(written.to_owned());
-    let Some((name, rest)) = written.split_once('(') else {
-        return if written.contains(')') {
-            Err(mismatch())
-        } else {
-            Ok((written, None))
-        };
-    };
-    let inside = rest.strip_suffix(')').ok_or_else(mismatch)?;
-    if inside.contains(['(', ')']) {
-        return Err(mismatch());
-    }
-    let arguments = match inside.trim() {
-        "" => Vec::new(),
-        inside => inside.split(',').map(str::trim).collect(),
-    };
-    Ok((name.trim_end(), Some(arguments)))
-}
-
-/// At the commas that stand outside of brackets.
-fn split(list: &str) -> impl Iterator<Item = &str> {
-    let mut depth = 0_i32;
-    list.split(move |c| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        c == ',' && depth <= 0
-    })
 }
 
 #[cfg(test)]
@@ -307,7 +174,8 @@ mod tests {
         assert_eq!(
             strategies(
                 "none, off ,fixed(100ms),percentile(99.9),parallel( 2 ),schedule(50ms, 1s 5ms),tower(95),\
-                 adaptive,adaptive(10ms,20ms),backoff"
+                 adaptive,adaptive(10ms,20ms),backoff,fixed(p95),class( percentile(95) ),\
+                 key(adaptive(10ms,20ms)),workload(1s,2ms)"
             ),
             [
                 Strategy::None,
@@ -320,6 +188,10 @@ mod tests {
                 Strategy::Adaptive(None),
                 Strategy::Adaptive(Some(vec![ms(10), ms(20)])),
                 Strategy::Backoff,
+                Strategy::FixedAt(95.0),
+                Strategy::Class(95.0),
+                Strategy::Key(Box::new(Strategy::Adaptive(Some(vec![ms(10), ms(20)])))),
+                Strategy::Workload(vec![ms(1_000), ms(2)]),
             ]
         );
     }
@@ -353,6 +225,25 @@ mod tests {
             ("fixed(100ms))", "brackets that do not match"),
             ("fixed100ms)", "brackets that do not match"),
             ("fixed", "takes one delay: write fixed(100ms)"),
+            ("fixed(pi)", "`i` is no number: write fixed(p95)"),
+            ("fixed(p0.95)", "did you mean 95?"),
+            ("class(fixed(1ms))", "write class(percentile(95))"),
+            (
+                "class",
+                "takes one percentile policy: write class(percentile(95))",
+            ),
+            ("class(percentile(95)", "brackets that do not match"),
+            (
+                "key(fixed(1ms))",
+                "write key(percentile(95)), key(adaptive)",
+            ),
+            ("key(linkerd)", "there is no policy `linkerd`"),
+            (
+                "key(percentile(95),backoff)",
+                "takes one policy that learns",
+            ),
+            ("workload()", "takes one delay per class"),
+            ("workload(5)", "`5` is no duration"),
             ("fixed()", "takes one delay: write fixed(100ms)"),
             ("fixed(1ms,2ms)", "takes one delay: write fixed(100ms)"),
             (

@@ -1,5 +1,8 @@
 //! Open-loop calls at replicas with queues: what extra work does to an overloaded service.
 
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -10,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
 
+use crate::latencies::Latencies;
 use crate::law::{Law, LawPart};
 use crate::replicas::{Job, Replicas};
 use crate::trial::MILLISECOND;
@@ -30,12 +34,12 @@ const W9: &str = include_str!("../workloads/w9.toml");
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
 /// let w9 = Congestion::w9();
-/// let seconds = w9.run(1, true, |replicas: Replicas| replicas).await;
-/// let calm = &seconds[5..25];
-/// assert!(calm.iter().all(|second| second.success() > 0.97));
+/// let measured = w9.run(1, true, |replicas: Replicas| replicas).await;
+/// assert!(measured.between(5.0..30.0).success() > 0.97);
+/// assert_eq!(measured.extra_percent(), 0.0);
 /// # }
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Congestion {
     name: String,
@@ -63,17 +67,17 @@ pub struct Phase {
     pub load: f64,
 }
 
-/// The calls that arrived in one second.
+/// The calls that arrived in a stretch of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Second {
+pub struct Tally {
     /// Calls that arrived.
     pub calls: u64,
     /// Calls that were answered within the deadline.
     pub answered: u64,
 }
 
-impl Second {
+impl Tally {
     /// The share of the calls that were answered in time; 1 without calls.
     #[must_use]
     pub fn success(&self) -> f64 {
@@ -82,6 +86,20 @@ impl Second {
         }
         self.answered as f64 / self.calls as f64
     }
+}
+
+/// What a run of [`Congestion`] measured, call by call.
+#[derive(Clone, Debug)]
+pub struct Congested {
+    calls: Vec<Arrival>,
+    attempts: u64,
+}
+
+/// A call: when it arrived, in seconds, and how long its answer took, if there was one in time.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    at: f64,
+    took: Option<Duration>,
 }
 
 impl Congestion {
@@ -98,7 +116,7 @@ impl Congestion {
     ///
     /// [`WorkloadError`] with every mistake.
     pub fn parse(text: &str) -> Result<Self, WorkloadError> {
-        let read: Self =
+        let mut read: Self =
             toml::from_str(text).map_err(|error| WorkloadError::one(error.to_string()))?;
         let above = |value: f64| value.is_finite() && value > 0.0;
         let mut mistakes = Vec::new();
@@ -134,7 +152,22 @@ impl Congestion {
             }
         }
         WorkloadError::none_of(mistakes)?;
+        if read.description.is_empty() {
+            read.description.clone_from(&read.name);
+        }
         Ok(read)
+    }
+
+    /// Reads one from a TOML file.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), and if the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self, WorkloadError> {
+        let text = fs::read_to_string(path).map_err(|error| {
+            WorkloadError::one(format!("{} cannot be read: {error}", path.display()))
+        })?;
+        Self::parse(&text)
     }
 
     /// Its name, such as `w9`.
@@ -155,19 +188,56 @@ impl Congestion {
         &self.phases
     }
 
-    /// Makes the calls through what `wrap` puts around the replicas; a row per second of arrivals.
+    /// When each phase begins and ends, in seconds, in order.
+    #[must_use]
+    pub fn stretches(&self) -> Vec<Range<f64>> {
+        let mut from = 0.0;
+        let stretch = |phase: &Phase| {
+            let stretch = from..from + phase.seconds;
+            from = stretch.end;
+            stretch
+        };
+        self.phases.iter().map(stretch).collect()
+    }
+
+    /// Where its pulse ends, in seconds: the last of the phases that have the highest load. `None` if
+    /// it ends with it.
+    #[must_use]
+    pub fn pulse_ends(&self) -> Option<f64> {
+        let highest = self
+            .phases
+            .iter()
+            .map(|phase| phase.load)
+            .fold(0.0, f64::max);
+        let pulse = self
+            .phases
+            .iter()
+            .rposition(|phase| phase.load == highest)?;
+        let after = pulse + 1 < self.phases.len();
+        after.then(|| self.stretches()[pulse].end)
+    }
+
+    /// The same with its first phase alone.
+    #[must_use]
+    pub fn first_phase(&self) -> Self {
+        let mut first = self.clone();
+        first.phases.truncate(1);
+        first
+    }
+
+    /// Makes the calls through what `wrap` puts around the replicas.
     ///
     /// With `cancellation` a dropped attempt frees its replica. Each call clones the service.
     ///
     /// # Panics
     ///
-    /// If a parameter is so extreme that no law can be made of it.
+    /// If a parameter is so extreme that no law can be made of it, or if a call panics.
     pub async fn run<S>(
         &self,
         seed: u64,
         cancellation: bool,
         wrap: impl FnOnce(Replicas) -> S,
-    ) -> Vec<Second>
+    ) -> Congested
     where
         S: Service<Job, Future: Send, Error: Send, Response: Send> + Clone + Send + 'static,
     {
@@ -181,6 +251,7 @@ impl Congestion {
         let replicas = Replicas::new(self.replicas, seed ^ 0x5eed_2222_2222_2222)
             .cancellation(cancellation)
             .hiccups(self.hiccup_share, virtual_ms(self.hiccup_ms));
+        let counted = replicas.clone();
         let service = wrap(replicas);
         let deadline = virtual_ms(self.deadline_ms);
         let mut rng = StdRng::seed_from_u64(seed);
@@ -197,26 +268,75 @@ impl Congestion {
                 }
                 let job = Job::drawn(&size, &mut rng);
                 sleep_until(start + virtual_ms(at * 1e3)).await;
-                let (second, mut service) = (at as usize, service.clone());
+                let mut service = service.clone();
                 calls.spawn(async move {
+                    let started = Instant::now();
                     let call = async {
                         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
                         service.call(job).await
                     };
-                    (second, matches!(timeout(deadline, call).await, Ok(Ok(_))))
+                    let answered = matches!(timeout(deadline, call).await, Ok(Ok(_)));
+                    let took = answered.then(|| started.elapsed().div_f64(scale));
+                    Arrival { at, took }
                 });
             }
         }
-        let mut seconds = vec![Second::default(); ends.ceil() as usize];
+        let mut arrivals = Vec::with_capacity(calls.len());
         while let Some(ended) = calls.join_next().await {
-            let Ok((second, answered)) = ended else {
-                continue;
-            };
-            if let Some(row) = seconds.get_mut(second) {
-                row.calls += 1;
-                row.answered += u64::from(answered);
+            match ended {
+                Ok(arrival) => arrivals.push(arrival),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => {}
             }
         }
-        seconds
+        arrivals.sort_by(|one, other| one.at.total_cmp(&other.at));
+        Congested {
+            calls: arrivals,
+            attempts: counted.attempts(),
+        }
+    }
+}
+
+impl Congested {
+    /// The calls that arrived within a stretch of seconds, the end of which does not belong to it.
+    #[must_use]
+    pub fn between(&self, seconds: Range<f64>) -> Tally {
+        let mut tally = Tally::default();
+        for call in self.calls.iter().filter(|call| seconds.contains(&call.at)) {
+            tally.calls += 1;
+            tally.answered += u64::from(call.took.is_some());
+        }
+        tally
+    }
+
+    /// Attempts beyond one a call, as they reached the replicas, in percent of the calls.
+    #[must_use]
+    pub fn extra_percent(&self) -> f64 {
+        if self.calls.is_empty() {
+            return 0.0;
+        }
+        let calls = self.calls.len() as f64;
+        100.0 * (self.attempts as f64 - calls) / calls
+    }
+
+    /// How long the calls took that were answered in time, in the workload's own milliseconds.
+    #[must_use]
+    pub fn latencies(&self) -> Latencies {
+        self.calls.iter().filter_map(|call| call.took).collect()
+    }
+}
+
+/// Several runs as one.
+impl FromIterator<Self> for Congested {
+    fn from_iter<I: IntoIterator<Item = Self>>(runs: I) -> Self {
+        let mut all = Self {
+            calls: Vec::new(),
+            attempts: 0,
+        };
+        for run in runs {
+            all.calls.extend(run.calls);
+            all.attempts += run.attempts;
+        }
+        all
     }
 }

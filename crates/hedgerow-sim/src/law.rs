@@ -265,6 +265,21 @@ impl Law {
         }
     }
 
+    /// Whether a survival is a sum of hundreds.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.parts
+            .iter()
+            .any(|part| matches!(part.shape, Shape::Generation { .. }))
+    }
+
+    /// Whether its survival has no jumps.
+    pub(crate) fn is_smooth(&self) -> bool {
+        !self
+            .parts
+            .iter()
+            .any(|part| matches!(part.shape, Shape::Constant { .. } | Shape::Trace { .. }))
+    }
+
     fn last(&self) -> &Part {
         self.parts
             .last()

@@ -6,6 +6,12 @@
 //! at which that share is small enough. Where a delay is reached by more calls than the load allows,
 //! a share of them is hedged.
 
+mod parts;
+mod split;
+mod table;
+
+pub use self::parts::{LimitPart, PartedLimit, Schedule, Spending};
+use self::table::Survival;
 use crate::law::Law;
 
 /// Steps of the first, coarse search for a delay.
@@ -100,7 +106,7 @@ impl Law {
 }
 
 /// One extra attempt for calls that are to end by `t`.
-fn one(law: &Law, t: f64, extra: f64) -> Plan {
+fn one<S: Survival>(law: &S, t: f64, extra: f64) -> Plan {
     let alone = law.survival(t);
     least(t, |delay| {
         let reached = law.survival(delay);
@@ -114,7 +120,7 @@ fn one(law: &Law, t: f64, extra: f64) -> Plan {
 }
 
 /// Two of them. The second one's delay follows from the load that the first one leaves.
-fn two(law: &Law, t: f64, extra: f64) -> Plan {
+fn two<S: Survival>(law: &S, t: f64, extra: f64) -> Plan {
     let alone = law.survival(t);
     least(t, |first| {
         let reached = law.survival(first);

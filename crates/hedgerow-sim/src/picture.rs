@@ -29,7 +29,13 @@ const MARKED: f64 = 0.99;
 const LOWEST: f64 = 0.02;
 /// Least distance between two such values, in px.
 const LABEL_HEIGHT: f64 = 17.0;
+/// The legend stands below the plot: its first row, from there on a row each, and room after the last.
+const LEGEND_TOP: f64 = HEIGHT + 10.0;
 const LEGEND_ROW: f64 = 22.0;
+const LEGEND_LINE: f64 = 38.0;
+const LEGEND_END: f64 = 14.0;
+/// How wide a letter of the legend is, about, in px: whether two entries stand in a row.
+const LEGEND_LETTER: f64 = 7.2;
 
 /// Line colour and dashes of each curve, in turn: Okabe and Ito's colours, which stay apart for
 /// readers who do not see red and green apart; the dashes serve black-and-white prints.
@@ -49,7 +55,7 @@ pub use self::tradeoff::Tradeoff;
 ///
 /// The horizontal axis is that of HdrHistogram's plotter: each nine takes the same room, so the
 /// tail is as wide as the body. The vertical one is logarithmic, in ms. Every curve's p99 is
-/// marked and written beside it.
+/// marked and written beside it. The legend stands below the plot, so the height grows with it.
 ///
 /// # Examples
 ///
@@ -134,8 +140,9 @@ impl<'a> Picture<'a> {
             .unwrap_or(0);
         let percentiles = PercentileAxis::new(most, LEFT, RIGHT);
         let times = self.times();
-        let mut svg = Svg::new(WIDTH, HEIGHT, &self.title, &self.subtitle);
-        svg.rect(0.0, 0.0, WIDTH, HEIGHT, PAPER);
+        let height = self.height();
+        let mut svg = Svg::new(WIDTH, height, &self.title, &self.subtitle);
+        svg.rect(0.0, 0.0, WIDTH, height, PAPER);
         self.heading(&mut svg);
         grid(&mut svg, &percentiles, &times);
         for (curve, style) in self.styled() {
@@ -150,8 +157,8 @@ impl<'a> Picture<'a> {
         svg.finish()
     }
 
-    fn styled(&self) -> impl Iterator<Item = (&Curve<'a>, &(&'static str, &'static str))> {
-        self.curves.iter().zip(STYLES.iter().cycle())
+    fn styled(&self) -> impl Iterator<Item = (&Curve<'a>, (&'static str, &'static str))> {
+        self.curves.iter().zip((0..).map(style))
     }
 
     fn times(&self) -> TimeAxis {
@@ -191,13 +198,36 @@ impl<'a> Picture<'a> {
         }
     }
 
+    /// How many entries of the legend stand in a row.
+    fn columns(&self) -> usize {
+        let letters = |curve: &Curve<'_>| curve.label.chars().count() + curve.note.chars().count();
+        let longest = self.curves.iter().map(letters).max().unwrap_or(0);
+        let width = LEGEND_LINE + 30.0 + longest as f64 * LEGEND_LETTER;
+        if self.curves.len() > 2 && 2.0 * width <= RIGHT - LEFT {
+            2
+        } else {
+            1
+        }
+    }
+
+    fn height(&self) -> f64 {
+        match self.curves.len().div_ceil(self.columns()) {
+            0 => HEIGHT,
+            rows => LEGEND_TOP + rows as f64 * LEGEND_ROW + LEGEND_END,
+        }
+    }
+
+    /// Down the first column, then down the second.
     fn legend(&self, svg: &mut Svg) {
-        let x = LEFT + 18.0;
-        for (row, (curve, style)) in self.styled().enumerate() {
-            let y = TOP + 26.0 + row as f64 * LEGEND_ROW;
-            svg.path(&[(x, y), (x + 38.0, y)], style.0, style.1);
+        let columns = self.columns();
+        let rows = self.curves.len().div_ceil(columns).max(1);
+        let column = (RIGHT - LEFT) / columns as f64;
+        for (number, (curve, style)) in self.styled().enumerate() {
+            let x = LEFT + column * (number / rows) as f64;
+            let y = LEGEND_TOP + LEGEND_ROW * ((number % rows) as f64 + 0.5);
+            svg.path(&[(x, y), (x + LEGEND_LINE, y)], style.0, style.1);
             svg.legend_text(
-                x + 48.0,
+                x + LEGEND_LINE + 10.0,
                 y + 4.5,
                 14.0,
                 (INK, &curve.label),
@@ -205,6 +235,13 @@ impl<'a> Picture<'a> {
             );
         }
     }
+}
+
+/// The colour and the dashes of a curve: a colour that comes again has other dashes.
+fn style(number: usize) -> (&'static str, &'static str) {
+    let round = number / STYLES.len();
+    let colour = STYLES[number % STYLES.len()].0;
+    (colour, STYLES[(number + round) % STYLES.len()].1)
 }
 
 fn grid(svg: &mut Svg, percentiles: &PercentileAxis, times: &TimeAxis) {

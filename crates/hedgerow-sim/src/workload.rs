@@ -1,6 +1,7 @@
 //! Workloads: what happens to the latency law in the course of many calls.
 
 mod file;
+mod parts;
 
 use std::f64::consts::TAU;
 

@@ -43,7 +43,12 @@ pub(super) fn stack(
             hedged(HedgeLayer::try_adaptive(delays).expect(CHECKED), servers)
         }
         Strategy::Backoff => hedged(HedgeLayer::backoff(BackoffConfig::default()), servers),
-        Strategy::Tower(_) => unreachable!("the demo refuses it before it measures"),
+        Strategy::Tower(_)
+        | Strategy::FixedAt(_)
+        | Strategy::Class(_)
+        | Strategy::Key(_)
+        | Strategy::Workload(_)
+        | Strategy::Stack(_) => unreachable!("the demo refuses it before it measures"),
         Strategy::Parallel(copies) => {
             hedged(HedgeLayer::try_parallel(*copies).expect(CHECKED), servers)
         }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use hedgerow_sim::{Law, Workload};
+use hedgerow_sim::{Congestion, Law, LimitPart, Spending, Workload};
 
 use super::LabError;
-use super::measure::{self, DEPTH, Plan, Row};
+use super::measure::{self, Plan, Row};
+use super::queues::{self, QueuePlan};
+use super::report;
+use super::stack::DEPTH;
 use crate::cli::Allowance;
 use crate::output;
 use crate::policy::Policies;
@@ -50,7 +53,16 @@ impl fmt::Display for Verdict {
 /// Measures all bars and prints a line for each.
 pub(super) fn run() -> Result<(), LabError> {
     let mut missed = 0;
-    for part in [limits, percentages, budgets, tail_at_scale] {
+    let parts = [
+        limits,
+        limits_of_parts,
+        percentages,
+        budgets,
+        tail_at_scale,
+        classes,
+        queues,
+    ];
+    for part in parts {
         let verdicts = part()?;
         missed += verdicts.iter().filter(|verdict| !verdict.met()).count();
         let lines: Vec<String> = verdicts.iter().map(|v| format!("{v}\n")).collect();
@@ -91,6 +103,38 @@ fn limits() -> Result<Vec<Verdict>, LabError> {
         measured: law("w0").fan_out_limit(100, 0.999, 0.02, 2).ms,
         from: 22.6 * 0.99,
         to: 22.6 * 1.01,
+    });
+    Ok(verdicts)
+}
+
+/// Of equal parts the limit is that of their law; of classes it is where measured policies leave room.
+fn limits_of_parts() -> Result<Vec<Verdict>, LabError> {
+    let mut verdicts = Vec::new();
+    for name in ["w1", "w2", "w3", "w4"] {
+        let plain = law(name).limit(0.99, 0.05, 1).ms;
+        let equal = [1.0, 2.0].map(|weight| LimitPart::new(weight, law(name), 1.0));
+        for spending in [Spending::Together, Spending::Each] {
+            verdicts.push(Verdict {
+                what: format!("{name} in two parts, {spending:?}: limit of p99 at 5 %, ms"),
+                measured: LimitPart::limit(&equal, 0.99, 0.05, 1, spending).quantile,
+                from: plain * 0.999,
+                to: plain * 1.001,
+            });
+        }
+    }
+    let w10 = workload("w10");
+    let (parts, _) = w10.parts(CALLS).expect("classes alone have a limit");
+    verdicts.push(Verdict {
+        what: String::from("w10: p99 slowdown without hedges"),
+        measured: LimitPart::quantile(&parts, 0.99),
+        from: 4.84 * 0.98,
+        to: 4.84 * 1.02,
+    });
+    verdicts.push(Verdict {
+        what: String::from("w10: limit of the p99 slowdown at 5 %"),
+        measured: report::limit((&w10, CALLS), 0.99, 0.05, 1).expect("it has one"),
+        from: 2.9,
+        to: 3.35,
     });
     Ok(verdicts)
 }
@@ -154,6 +198,66 @@ fn tail_at_scale() -> Result<Vec<Verdict>, LabError> {
             to: 2.05,
         },
     ])
+}
+
+/// Requests that tell their class are hedged at their own pace.
+fn classes() -> Result<Vec<Verdict>, LabError> {
+    let workloads = [workload("w10")];
+    let policies = policies("class(percentile(95))");
+    let rows = measured(&workloads, &policies, &[Allowance::Own], (CALLS, 3))?;
+    Ok(vec![
+        Verdict {
+            what: format!("{}: p99 slowdown", title(&rows[0])),
+            measured: rows[0].quantile(0.99).unwrap_or(f64::INFINITY),
+            from: 0.0,
+            to: 3.35,
+        },
+        Verdict {
+            what: format!("{}: extra attempts, %", title(&rows[0])),
+            measured: rows[0].extra_percent,
+            from: 0.0,
+            to: 6.0,
+        },
+    ])
+}
+
+/// Hedges within a budget, whose losers leave their queues, do not keep a service from recovering. That
+/// more calls are answered in the pulse is a matter of retries.
+fn queues() -> Result<Vec<Verdict>, LabError> {
+    let congestion = Congestion::w9();
+    let policies = policies("none,fixed(24.5ms)");
+    let plans: Vec<_> = policies
+        .iter()
+        .map(|policy| QueuePlan {
+            congestion: &congestion,
+            policy,
+            allowance: Allowance::Percent(5.0),
+            cancellation: true,
+            seeds: 3,
+        })
+        .collect();
+    let (rows, pace) = queues::all(&plans).map_err(LabError::Runtime)?;
+    output::tell(&format!("{pace}\n"));
+    let verdicts = rows.iter().flat_map(|row| {
+        let calls = row.calls as f64;
+        let depth = 100.0 * 3.0 * f64::from(DEPTH) / calls;
+        let what = format!("w9, {}, cancelled", row.policy);
+        [
+            Verdict {
+                what: format!("{what}: answered from 1 s after the pulse, %"),
+                measured: row.recovered_percent.unwrap_or(0.0),
+                from: 99.0,
+                to: 100.0,
+            },
+            Verdict {
+                what: format!("{what}: extra attempts, %"),
+                measured: row.extra_percent,
+                from: 0.0,
+                to: 5.0 + depth,
+            },
+        ]
+    });
+    Ok(verdicts.collect())
 }
 
 fn measured<'a>(

@@ -8,10 +8,13 @@ use hedgerow_sim::{Curve, Latencies, Picture, Tradeoff, Workload};
 
 use super::LabError;
 use super::measure::Row;
+use super::pool::side_by_side;
 use super::report::{Figures, limit};
 
 /// Where a limit is computed: this often in each nine.
 const A_NINE: u32 = 8;
+/// And where it is one of many laws, which takes long.
+const A_NINE_OF_PARTS: u32 = 3;
 /// The samples that stand for a limit's curve.
 const SAMPLES: u32 = 20_000;
 /// The loads, in percent, at which the limit of the p99 is drawn.
@@ -22,7 +25,7 @@ const LOADS: [f64; 14] = [
 /// Draws two pictures a workload into `folder`; says where they are.
 pub(super) fn all(
     folder: &Path,
-    workloads: &[Workload],
+    workloads: &[&Workload],
     rows: &[Row<'_>],
     figures: &[Figures],
 ) -> Result<String, LabError> {
@@ -38,12 +41,16 @@ pub(super) fn all(
             .iter()
             .filter(|row| row.plan.workload.name() == name)
             .collect();
+        let calls = mine.first().map_or(0, |row| row.plan.calls);
         for (file, svg) in [
             (
                 format!("lab-{name}-percentiles.svg"),
                 percentiles(workload, &mine),
             ),
-            (format!("lab-{name}-load.svg"), tradeoff(workload, figures)),
+            (
+                format!("lab-{name}-load.svg"),
+                tradeoff(workload, calls, figures),
+            ),
         ] {
             let path = folder.join(file);
             fs::write(&path, svg).map_err(failed)?;
@@ -58,7 +65,11 @@ fn percentiles(workload: &Workload, rows: &[&Row<'_>]) -> String {
         .iter()
         .map(|row| row.extra_percent)
         .find(|percent| *percent > 0.0);
-    let limit = extra.and_then(|percent| limit_curve(workload, percent / 100.0));
+    let calls = rows.first().map_or(0, |row| row.plan.calls);
+    // Of classes the limit is one of slowdowns, and the curves are latencies.
+    let limit = extra
+        .filter(|_| workload.classes().is_empty())
+        .and_then(|percent| limit_curve((workload, calls), percent / 100.0));
     let mut picture = Picture::new(format!("Latency by policy: {}", workload.name()))
         .subtitle(workload.description());
     for row in rows {
@@ -85,18 +96,30 @@ fn label(row: &Row<'_>) -> String {
 }
 
 /// The limit of every percentile, as the samples of a curve.
-fn limit_curve(workload: &Workload, extra: f64) -> Option<Latencies> {
-    let nines = f64::from(SAMPLES).log10();
-    let knots = (nines * f64::from(A_NINE)).ceil() as u32;
-    let at = |knot: u32| f64::from(knot) / f64::from(A_NINE);
-    let limits: Vec<f64> = (1..=knots)
-        .map(|knot| limit(workload, 1.0 - 10_f64.powf(-at(knot)), extra, 2))
-        .collect::<Option<_>>()?;
+fn limit_curve(of: (&Workload, u64), extra: f64) -> Option<Latencies> {
+    let a_nine = f64::from(if of.0.is_steady() {
+        A_NINE
+    } else {
+        A_NINE_OF_PARTS
+    });
+    let last = (f64::from(SAMPLES).log10() * a_nine).ceil() as u32;
+    // The body of the law needs no more than a few.
+    let body = [0.01, 0.03, 0.06, 0.1, 0.2].into_iter();
+    let knots: Vec<f64> = body
+        .filter(|place| *place < 1.0 / a_nine)
+        .chain((1..=last).map(|knot| f64::from(knot) / a_nine))
+        .collect();
+    let limits = side_by_side(&knots, |place| {
+        limit(of, 1.0 - 10_f64.powf(-place), extra, 2)
+    });
+    let limits: Vec<f64> = limits.into_iter().collect::<Option<_>>()?;
     let between = |place: f64| {
-        let place = place * f64::from(A_NINE) - 1.0;
-        let (low, part) = (place.floor().max(0.0) as usize, place.fract().max(0.0));
-        let value = |at: usize| limits[at.min(limits.len() - 1)].max(1e-6).ln();
-        (value(low) * (1.0 - part) + value(low + 1) * part).exp()
+        let after = knots.partition_point(|knot| *knot < place);
+        let after = after.clamp(1, knots.len() - 1);
+        let (from, to) = (knots[after - 1], knots[after]);
+        let part = ((place - from) / (to - from)).clamp(0.0, 1.0);
+        let value = |at: usize| limits[at].max(1e-6).ln();
+        (value(after - 1) * (1.0 - part) + value(after) * part).exp()
     };
     let samples = (0..SAMPLES).map(|n| {
         let left = f64::from(SAMPLES - n) / f64::from(SAMPLES);
@@ -105,13 +128,16 @@ fn limit_curve(workload: &Workload, extra: f64) -> Option<Latencies> {
     Some(samples.collect())
 }
 
-fn tradeoff(workload: &Workload, figures: &[Figures]) -> String {
+fn tradeoff(workload: &Workload, calls: u64, figures: &[Figures]) -> String {
     let mut picture = Tradeoff::new(format!("p99 against extra load: {}", workload.name()))
         .subtitle(workload.description())
         .limit(LOADS.into_iter().filter_map(|percent| {
-            let ms = limit(workload, 0.99, percent / 100.0, 1)?;
+            let ms = limit((workload, calls), 0.99, percent / 100.0, 1)?;
             Some((percent, Duration::from_secs_f64(ms / 1e3)))
         }));
+    if !workload.classes().is_empty() {
+        picture = picture.multiples();
+    }
     for row in figures.iter().filter(|row| row.workload == workload.name()) {
         if let Some(ms) = row.p99_ms {
             let name = match row.budget_percent {

@@ -2,27 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use hedgerow::policy::{Adaptive, BackoffConfig};
-use hedgerow::{Budget, HedgeLayer, HedgePolicy};
-use hedgerow_sim::{Call, Latencies, MILLISECOND, Measured, Trial, Workload};
-use parking_lot::Mutex;
-use tower::Layer;
-use tower::hedge::Hedge;
+use hedgerow_sim::{Latencies, Measured, Trial, Workload};
 
+use super::pool::side_by_side;
+use super::stack::Recipe;
 use crate::cli::Allowance;
-use crate::policy::{Policy, Strategy};
-
-/// The depth of every budget: what a burst may spend.
-pub(crate) const DEPTH: u32 = 50;
-/// What tower's hedge asks of its user: samples before it hedges, and how long it looks back. Its
-/// docs use 10 and say nothing of a period; ten seconds are many calls here and there.
-const TOWER_SAMPLES: u64 = 10;
-const TOWER_PERIOD: Duration = Duration::from_secs(10);
+use crate::policy::Policy;
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
@@ -80,48 +67,46 @@ impl fmt::Display for Pace {
     }
 }
 
+impl Pace {
+    /// Does `work`, and counts the `calls` of its result.
+    pub(crate) fn timed<T>(work: impl FnOnce() -> T, calls: impl FnOnce(&T) -> u64) -> (Self, T) {
+        let started = real_now();
+        let result = work();
+        let core_seconds = started.elapsed().as_secs_f64();
+        let pace = Self {
+            calls: calls(&result),
+            core_seconds,
+        };
+        (pace, result)
+    }
+}
+
+impl std::iter::Sum for Pace {
+    fn sum<I: Iterator<Item = Self>>(paces: I) -> Self {
+        paces.fold(Self::default(), |sum, pace| Self {
+            calls: sum.calls + pace.calls,
+            core_seconds: sum.core_seconds + pace.core_seconds,
+        })
+    }
+}
+
 /// Measures every plan, as many trials at a time as there are cores.
 pub(crate) fn all<'a>(plans: &[Plan<'a>]) -> Result<(Vec<Row<'a>>, Pace), io::Error> {
-    let trials: Vec<(usize, u64)> = plans
+    let trials: Vec<(&Plan<'a>, u64, Recipe<'a>)> = plans
         .iter()
-        .enumerate()
-        .flat_map(|(at, plan)| (1..=plan.seeds).map(move |seed| (at, seed)))
+        .flat_map(|plan| (1..=plan.seeds).map(move |seed| (plan, seed, plan.recipe(seed))))
         .collect();
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let next = AtomicUsize::new(0);
-    let measured = Mutex::new((vec![Vec::new(); plans.len()], Pace::default()));
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores.min(trials.len()))
-            .map(|_| {
-                scope.spawn(|| {
-                    while let Some(&(at, seed)) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let started = real_now();
-                        let trial = plans[at].measure(seed)?;
-                        let took = started.elapsed().as_secs_f64();
-                        let mut measured = measured.lock();
-                        measured.0[at].push((seed, trial));
-                        measured.1.calls += plans[at].calls;
-                        measured.1.core_seconds += took;
-                    }
-                    Ok::<_, io::Error>(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    })?;
-    let (measured, pace) = measured.into_inner();
-    let rows = plans.iter().zip(measured);
-    let rows = rows
-        .map(|(plan, mut trials)| {
-            trials.sort_by_key(|(seed, _)| *seed);
-            plan.row(trials.into_iter().map(|(_, trial)| trial).collect())
-        })
-        .collect();
-    Ok((rows, pace))
+    let measured = side_by_side(&trials, |(plan, seed, recipe)| {
+        let trial = Trial::new(plan.workload, plan.calls).seed(*seed);
+        Pace::timed(|| recipe.measure(&trial), |_| plan.calls)
+    });
+    let pace = measured.iter().map(|(pace, _)| *pace).sum();
+    let mut measured = measured.into_iter().map(|(_, trial)| trial);
+    let rows = plans.iter().map(|plan| {
+        let trials = measured.by_ref().take(plan.seeds as usize);
+        Ok(plan.row(trials.collect::<Result<_, io::Error>>()?))
+    });
+    Ok((rows.collect::<Result<_, io::Error>>()?, pace))
 }
 
 #[expect(
@@ -133,13 +118,12 @@ fn real_now() -> std::time::Instant {
 }
 
 impl<'a> Plan<'a> {
-    fn measure(&self, seed: u64) -> Result<Measured, io::Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()?;
-        let trial = Trial::new(self.workload, self.calls).seed(seed);
-        Ok(runtime.block_on(self.run(&trial)))
+    fn recipe(&self, seed: u64) -> Recipe<'a> {
+        let usual = |percentile: f64| {
+            let ms = self.workload.quantile(self.calls, percentile / 100.0);
+            Duration::from_secs_f64(ms / 1e3)
+        };
+        Recipe::new(self.policy, self.allowance, seed, usual)
     }
 
     /// Pools the trials.
@@ -154,87 +138,5 @@ impl<'a> Plan<'a> {
             worst_window: worst.fold(0.0, f64::max),
             trials,
         }
-    }
-
-    async fn run(&self, trial: &Trial<'_>) -> Measured {
-        const CHECKED: &str = "the policy was built once when it was parsed";
-        match self.policy.strategy() {
-            Strategy::None => trial.run(|backend| backend).await,
-            Strategy::Off => self.hedged(trial, HedgeLayer::off()).await,
-            Strategy::Fixed(delay) => self.hedged(trial, HedgeLayer::fixed(scaled(*delay))).await,
-            Strategy::Percentile(p) => {
-                let layer = HedgeLayer::try_percentile(*p).expect(CHECKED);
-                let initial = scaled(Duration::from_millis(100));
-                self.hedged(trial, layer.initial(initial)).await
-            }
-            Strategy::Parallel(copies) => {
-                let layer = HedgeLayer::try_parallel(*copies).expect(CHECKED);
-                self.hedged(trial, layer).await
-            }
-            Strategy::Schedule(delays) => {
-                let delays = delays.iter().copied().map(scaled);
-                let layer = HedgeLayer::try_schedule(delays).expect(CHECKED);
-                self.hedged(trial, layer).await
-            }
-            Strategy::Adaptive(delays) => {
-                let default = Adaptive::default();
-                let delays = delays.as_deref().unwrap_or(default.delays());
-                let delays = delays.iter().copied().map(scaled);
-                let layer = HedgeLayer::try_adaptive(delays).expect(CHECKED);
-                let price = scaled(Duration::from_millis(50));
-                self.hedged(trial, layer.price(price)).await
-            }
-            Strategy::Backoff => {
-                let ms = |ms| scaled(Duration::from_millis(ms));
-                let config = BackoffConfig::default()
-                    .base(ms(100))
-                    .min(ms(10))
-                    .max(ms(5_000));
-                let layer = HedgeLayer::try_backoff(config).expect(CHECKED);
-                self.hedged(trial, layer).await
-            }
-            Strategy::Tower(p) => {
-                let quantile = *p as f32 / 100.0;
-                let period = scaled(TOWER_PERIOD);
-                let wrap = |backend| Hedge::new(backend, Always, TOWER_SAMPLES, quantile, period);
-                trial.run(wrap).await
-            }
-        }
-    }
-
-    async fn hedged<P: HedgePolicy<Call>>(
-        &self,
-        trial: &Trial<'_>,
-        layer: HedgeLayer<P>,
-    ) -> Measured {
-        const CHECKED: &str = "the budget was built once when it was parsed";
-        let layer = layer.clone_requests();
-        let layer = match self.allowance {
-            Allowance::Own => layer,
-            Allowance::Percent(percent) => {
-                layer.budget(Budget::try_percent(percent).expect(CHECKED).depth(DEPTH))
-            }
-        };
-        trial.run(|backend| layer.layer(backend)).await
-    }
-}
-
-/// A configured duration in the lab's virtual time.
-pub(crate) fn scaled(duration: Duration) -> Duration {
-    let seconds = duration.as_secs_f64() * MILLISECOND.as_secs_f64() * 1e3;
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-}
-
-/// tower's policy that allows everything.
-#[derive(Clone, Debug)]
-struct Always;
-
-impl tower::hedge::Policy<Call> for Always {
-    fn clone_request(&self, call: &Call) -> Option<Call> {
-        Some(*call)
-    }
-
-    fn can_retry(&self, _: &Call) -> bool {
-        true
     }
 }

@@ -194,7 +194,7 @@ fn every_mistake_is_told_with_what_to_write() {
     for (arguments, words) in [
         (
             &["--workload", "w5"][..],
-            "no file `w5`: write one of w0, w1, w2, w3, w4, w7, w8",
+            "no file `w5`: write one of w0, w1, w2, w3, w4, w7, w8, w9, w10",
         ),
         (
             &["--workload", bad][..],

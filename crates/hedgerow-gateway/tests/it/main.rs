@@ -3,4 +3,7 @@
 mod command;
 mod results;
 mod lab;
+mod lab_queues;
+mod lab_stacks;
+mod shown;
 mod mistakes;

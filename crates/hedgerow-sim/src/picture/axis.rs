@@ -98,6 +98,19 @@ impl TimeAxis {
 
     /// Every 1-2-5 step with its label, and the lines between without one.
     pub(super) fn ticks(&self) -> Vec<(f64, Option<String>)> {
+        self.labelled(label)
+    }
+
+    /// The same where a millisecond stands for 1: multiples of what is ideal.
+    pub(super) fn multiples(&self) -> Vec<(f64, Option<String>)> {
+        self.labelled(|digit, exponent| {
+            let value = f64::from(digit) * 10_f64.powi(exponent);
+            // The rounding takes away what `powi` adds.
+            format!("{} ×", (value * 1e6).round() / 1e6)
+        })
+    }
+
+    fn labelled(&self, label: impl Fn(i32, i32) -> String) -> Vec<(f64, Option<String>)> {
         let mut ticks = Vec::new();
         for exponent in decade(self.low_ms)..=decade(self.high_ms) {
             for digit in 1..=9 {

@@ -12,7 +12,7 @@ pub(super) struct Svg {
 }
 
 /// Which end of a text stands at its position.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Anchor {
     Start,
     Middle,

@@ -5,11 +5,14 @@ use std::time::Duration;
 use super::axis::TimeAxis;
 use super::svg::{Anchor, Svg};
 use super::{
-    BOTTOM, FAINT_INK, FRAME, GRID, HEIGHT, INK, LEFT, PAPER, RIGHT, STYLES, TOP, WIDTH, in_words,
+    BOTTOM, FAINT_INK, FRAME, GRID, HEIGHT, INK, LEFT, PAPER, RIGHT, TOP, WIDTH, in_words, style,
 };
 
 /// Ticks of the load axis at most.
 const MOST_TICKS: f64 = 8.0;
+/// How wide a letter of a label is, about, and how high a line of them, in px.
+const LETTER: f64 = 6.8;
+const LINE: f64 = 15.0;
 
 /// Policies as points: what they spend and what they reach, and a line below which nothing can be.
 ///
@@ -30,6 +33,7 @@ const MOST_TICKS: f64 = 8.0;
 pub struct Tradeoff {
     title: String,
     subtitle: String,
+    multiples: bool,
     limit: Vec<(f64, Duration)>,
     points: Vec<(String, f64, Duration)>,
 }
@@ -41,6 +45,7 @@ impl Tradeoff {
         Self {
             title: title.into(),
             subtitle: String::new(),
+            multiples: false,
             limit: Vec::new(),
             points: Vec::new(),
         }
@@ -50,6 +55,13 @@ impl Tradeoff {
     #[must_use]
     pub fn subtitle(mut self, subtitle: impl Into<String>) -> Self {
         self.subtitle = subtitle.into();
+        self
+    }
+
+    /// Draws multiples of what is ideal instead of latencies: each millisecond stands for 1.
+    #[must_use]
+    pub const fn multiples(mut self) -> Self {
+        self.multiples = true;
         self
     }
 
@@ -84,7 +96,7 @@ impl Tradeoff {
         svg.rect(0.0, 0.0, WIDTH, HEIGHT, PAPER);
         svg.heading(LEFT, 42.0, 21.0, INK, &self.title);
         svg.text(LEFT, 68.0, 13.0, FAINT_INK, Anchor::Start, &self.subtitle);
-        frame(&mut svg, &times, (step, end), at);
+        self.frame(&mut svg, &times, (step, end), at);
         let within = self.limit.iter().filter(|point| point.0 <= end);
         let line: Vec<(f64, f64)> = within.map(|&(p, ms)| (at(p), times.at(ms))).collect();
         if !line.is_empty() {
@@ -92,60 +104,132 @@ impl Tradeoff {
             let last = line[line.len() - 1];
             svg.text(last.0, last.1 + 18.0, 13.0, FAINT_INK, Anchor::End, "limit");
         }
-        for ((label, percent, latency), style) in self.points.iter().zip(STYLES.iter().cycle()) {
+        let mut labels: Vec<Label> = Vec::new();
+        for (number, (name, percent, latency)) in self.points.iter().enumerate() {
             let (x, y) = (at(*percent), times.at(*latency));
-            svg.dot(x, y, 5.5, style.0, PAPER);
-            let words = format!("{label}: {}", in_words(*latency));
-            let left = x > RIGHT - 220.0;
-            let (x, anchor) = if left {
-                (x - 10.0, Anchor::End)
+            svg.dot(x, y, 5.5, style(number).0, PAPER);
+            let value = if self.multiples {
+                format!("{:.2} ×", latency.as_secs_f64() * 1e3)
             } else {
-                (x + 10.0, Anchor::Start)
+                in_words(*latency)
             };
-            svg.text(x, y - 7.0, 13.0, style.0, anchor, &words);
+            labels.push(Label::new(x, y, format!("{name}: {value}")).beside(&labels));
+        }
+        for (number, label) in labels.iter().enumerate() {
+            let Label {
+                x,
+                y,
+                anchor,
+                words,
+                ..
+            } = label;
+            svg.text(*x, *y, 13.0, style(number).0, *anchor, words);
         }
         svg.finish()
     }
+
+    fn frame(
+        &self,
+        svg: &mut Svg,
+        times: &TimeAxis,
+        (step, end): (f64, f64),
+        at: impl Fn(f64) -> f64,
+    ) {
+        let ticks = if self.multiples {
+            times.multiples()
+        } else {
+            times.ticks()
+        };
+        for (y, label) in ticks {
+            svg.line(
+                (LEFT, y),
+                (RIGHT, y),
+                GRID,
+                if label.is_some() { 1.0 } else { 0.5 },
+            );
+            if let Some(label) = label {
+                svg.text(LEFT - 10.0, y + 4.5, 13.0, FAINT_INK, Anchor::End, &label);
+            }
+        }
+        for number in 0..=(end / step).round() as u32 {
+            let percent = f64::from(number) * step;
+            let x = at(percent);
+            svg.line((x, TOP), (x, BOTTOM), GRID, 1.0);
+            let label = format!("{percent} %");
+            svg.text(x, BOTTOM + 21.0, 13.0, FAINT_INK, Anchor::Middle, &label);
+        }
+        svg.line((LEFT, BOTTOM), (RIGHT, BOTTOM), FRAME, 1.0);
+        svg.line((LEFT, TOP), (LEFT, BOTTOM), FRAME, 1.0);
+        let middle = f64::midpoint(LEFT, RIGHT);
+        let caption = "extra attempts, in percent of the calls";
+        svg.text(
+            middle,
+            HEIGHT - 20.0,
+            13.0,
+            FAINT_INK,
+            Anchor::Middle,
+            caption,
+        );
+        svg.upright(
+            24.0,
+            f64::midpoint(TOP, BOTTOM),
+            13.0,
+            FAINT_INK,
+            if self.multiples {
+                "slowdown (log scale)"
+            } else {
+                "latency (log scale)"
+            },
+        );
+    }
 }
 
-fn frame(svg: &mut Svg, times: &TimeAxis, (step, end): (f64, f64), at: impl Fn(f64) -> f64) {
-    for (y, label) in times.ticks() {
-        svg.line(
-            (LEFT, y),
-            (RIGHT, y),
-            GRID,
-            if label.is_some() { 1.0 } else { 0.5 },
-        );
-        if let Some(label) = label {
-            svg.text(LEFT - 10.0, y + 4.5, 13.0, FAINT_INK, Anchor::End, &label);
+/// The words beside a point, and the room that they take.
+#[derive(Debug)]
+struct Label {
+    x: f64,
+    y: f64,
+    anchor: Anchor,
+    from: f64,
+    to: f64,
+    words: String,
+}
+
+impl Label {
+    fn new(x: f64, y: f64, words: String) -> Self {
+        let width = words.chars().count() as f64 * LETTER;
+        let left = x + 10.0 + width > RIGHT;
+        let (x, anchor) = if left {
+            (x - 10.0, Anchor::End)
+        } else {
+            (x + 10.0, Anchor::Start)
+        };
+        let (from, to) = if left { (x - width, x) } else { (x, x + width) };
+        Self {
+            x,
+            y: y - 7.0,
+            anchor,
+            from,
+            to,
+            words,
         }
     }
-    for number in 0..=(end / step).round() as u32 {
-        let percent = f64::from(number) * step;
-        let x = at(percent);
-        svg.line((x, TOP), (x, BOTTOM), GRID, 1.0);
-        let label = format!("{percent} %");
-        svg.text(x, BOTTOM + 21.0, 13.0, FAINT_INK, Anchor::Middle, &label);
+
+    /// Higher up, until no other is in its way.
+    fn beside(mut self, others: &[Self]) -> Self {
+        let meets = |this: &Self| {
+            let mut others = others.iter();
+            others.any(|other| {
+                (this.y - other.y).abs() < LINE - 0.5
+                    && this.from < other.to
+                    && other.from < this.to
+            })
+        };
+        while meets(&self) && self.y > TOP {
+            self.y -= LINE;
+        }
+        self
     }
-    svg.line((LEFT, BOTTOM), (RIGHT, BOTTOM), FRAME, 1.0);
-    svg.line((LEFT, TOP), (LEFT, BOTTOM), FRAME, 1.0);
-    let middle = f64::midpoint(LEFT, RIGHT);
-    let caption = "extra attempts, in percent of the calls";
-    svg.text(
-        middle,
-        HEIGHT - 20.0,
-        13.0,
-        FAINT_INK,
-        Anchor::Middle,
-        caption,
-    );
-    svg.upright(
-        24.0,
-        f64::midpoint(TOP, BOTTOM),
-        13.0,
-        FAINT_INK,
-        "latency (log scale)",
-    );
 }
 
 /// The next of 1, 2, 5 times a power of ten.
@@ -182,6 +266,40 @@ mod tests {
         );
         assert!(svg.contains("two: 40.0 ms") && svg.contains(">limit<"));
         assert_eq!(svg.matches("<circle").count(), 2);
+    }
+
+    #[test]
+    fn labels_do_not_cover_each_other() {
+        let ms = Duration::from_millis;
+        let mut picture = Tradeoff::new("crowded");
+        for number in 0..8 {
+            picture = picture.point(format!("policy {number}"), 5.0, ms(46));
+        }
+        let svg = picture.to_svg();
+        let words = svg.lines().filter(|line| line.contains(">policy "));
+        let place = |line: &str| {
+            let y = line
+                .split(" y=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            y.map(str::to_owned)
+        };
+        let places: std::collections::BTreeSet<_> = words.map(place).collect();
+        assert_eq!(places.len(), 8, "{places:?}");
+    }
+
+    #[test]
+    fn multiples_have_no_unit_of_time() {
+        let ms = Duration::from_millis;
+        let picture = Tradeoff::new("slowdown")
+            .multiples()
+            .point("none", 0.0, ms(5));
+        let svg = picture.to_svg();
+        assert!(
+            svg.contains("none: 5.00 ×") && svg.contains(">5 ×<"),
+            "{svg}"
+        );
+        assert!(!svg.contains(" ms<"), "{svg}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod congestion;
 mod hostile_files;
 mod law;
 mod limit;
+mod parted;
 mod load;
 mod picture;
 mod replicas;

@@ -60,3 +60,52 @@ fn a_picture_of_little_or_nothing_has_no_broken_numbers() {
     }
     assert!(Picture::new("nothing").to_svg().ends_with("</svg>\n"));
 }
+
+/// Of every piece of text that says `word`, how far down it stands.
+fn depth(svg: &str, word: &str) -> f64 {
+    let line = svg.lines().find(|line| line.contains(&format!(">{word}")));
+    let line = line.unwrap_or_else(|| panic!("nothing says {word}"));
+    let y = line
+        .split(" y=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    y.expect("a text has a place").parse().expect("a number")
+}
+
+#[test]
+fn the_legend_stands_below_the_plot_and_inside_of_the_picture() {
+    let measured = exact(&Law::w4(), 1_000);
+    for (count, note) in [
+        (1, ""),
+        (3, "5.0 % extra attempts"),
+        (9, &*"long ".repeat(9)),
+        (14, ""),
+    ] {
+        let mut picture = Picture::new("many");
+        for number in 0..count {
+            let name = format!("policy {number}.");
+            picture = picture.curve(Curve::new(name, &measured).note(note));
+        }
+        let svg = picture.to_svg();
+        let height = svg
+            .split("height=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next());
+        let height: f64 = height.expect("it has one").parse().expect("a number");
+        let caption = depth(&svg, "percentile of calls");
+        let mut places = Vec::new();
+        for number in 0..count {
+            let y = depth(&svg, &format!("policy {number}."));
+            assert!(
+                y > caption + 10.0 && y < height - 5.0,
+                "{count}: {y} of {height}"
+            );
+            places.push(y);
+        }
+        // A row holds two entries at most, and one where they are long.
+        places.sort_by(f64::total_cmp);
+        let rows = places.chunk_by(|one, other| one == other);
+        let most = if note.starts_with("long") { 1 } else { 2 };
+        assert!(rows.map(<[f64]>::len).max() <= Some(most), "{places:?}");
+    }
+}
