@@ -2,4 +2,7 @@
 
 mod limit;
 
-pub use crate::limit::{Fixed, LimitPolicy, Outcome, Sample};
+pub use crate::limit::{
+    Aimd, AimdConfig, Dynamic, Elasticity, ElasticityConfig, Fixed, Gradient, GradientConfig,
+    LimitError, LimitPolicy, Outcome, Sample, Vegas, VegasConfig,
+};

@@ -1,8 +1,25 @@
 //! How many calls may run at once.
 
+mod bounds;
+mod error;
+mod dynamic;
+mod health;
+mod aimd;
+mod rounds;
+mod vegas;
+mod gradient;
+mod elasticity;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use self::aimd::{Aimd, AimdConfig};
+pub use self::dynamic::Dynamic;
+pub use self::elasticity::{Elasticity, ElasticityConfig};
+pub use self::error::LimitError;
+pub use self::gradient::{Gradient, GradientConfig};
+pub use self::vegas::{Vegas, VegasConfig};
 
 /// Decides how many calls may run at once.
 ///
@@ -101,6 +118,23 @@ impl LimitPolicy for Fixed {
     #[inline]
     fn learns(&self) -> bool {
         false
+    }
+}
+
+impl<T: LimitPolicy + ?Sized> LimitPolicy for Box<T> {
+    #[inline]
+    fn limit(&self) -> usize {
+        (**self).limit()
+    }
+
+    #[inline]
+    fn observe(&self, sample: &Sample) {
+        (**self).observe(sample);
+    }
+
+    #[inline]
+    fn learns(&self) -> bool {
+        (**self).learns()
     }
 }
 

@@ -1,1 +1,2 @@
 //! What the crate promises, one file a subject.
+mod limits;

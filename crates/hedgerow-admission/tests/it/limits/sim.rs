@@ -1,0 +1,236 @@
+//! Events on a heap: a bounded queue in front of workers behind one FIFO.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use hedgerow_admission::{LimitPolicy, Outcome, Sample};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, LogNormal};
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+/// An instant to count from, and nothing else.
+pub(crate) fn epoch() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A stretch of steady load.
+#[derive(Clone, Copy)]
+pub(crate) struct Phase {
+    pub(crate) seconds: f64,
+    /// As a share of the workers' capacity.
+    pub(crate) load: f64,
+    /// Service times are so many times the workload's.
+    pub(crate) slower: f64,
+}
+
+/// The calls that were answered in a phase.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// When each ended, in nanoseconds, and how long it was in the service.
+    pub(crate) answers: Vec<(u64, u64)>,
+    /// The limit, whenever it changed.
+    pub(crate) limits: Vec<(u64, usize)>,
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+}
+
+impl Told {
+    pub(crate) fn per_second(&self, from: u64) -> f64 {
+        let from = from + self.began;
+        let count = self.answers.iter().filter(|(at, _)| *at >= from).count();
+        count as f64 * SECOND as f64 / (self.ended - from) as f64
+    }
+
+    /// The mean limit of each second.
+    pub(crate) fn mean_limits(&self) -> Vec<f64> {
+        let seconds = ((self.ended - self.began) / SECOND) as usize;
+        let mut sums = vec![0.0; seconds];
+        let ends = self.limits.iter().skip(1).map(|(at, _)| *at);
+        for ((from, limit), to) in self.limits.iter().zip(ends.chain([self.ended])) {
+            let (mut from, to) = (from - self.began, to - self.began);
+            while from < to {
+                let next = (from / SECOND + 1) * SECOND;
+                let until = next.min(to);
+                if let Some(sum) = sums.get_mut((from / SECOND) as usize) {
+                    *sum += *limit as f64 * (until - from) as f64 / SECOND as f64;
+                }
+                from = until;
+            }
+        }
+        sums
+    }
+
+    /// The seconds until the mean limit of a second stays within `range`; none if it never does.
+    pub(crate) fn settled(&self, range: std::ops::Range<f64>) -> Option<usize> {
+        let means = self.mean_limits();
+        let last = means.iter().rposition(|mean| !range.contains(mean));
+        let after = last.map_or(0, |last| last + 1);
+        (after < means.len()).then_some(after)
+    }
+
+    pub(crate) fn p99_ms(&self, from: u64) -> f64 {
+        let from = from + self.began;
+        let after = self.answers.iter().filter(|(at, _)| *at >= from);
+        let mut times: Vec<u64> = after.map(|(_, time)| *time).collect();
+        assert!(!times.is_empty(), "nothing was answered");
+        let at = (times.len() * 99).div_ceil(100) - 1;
+        *times.select_nth_unstable(at).1 as f64 / 1e6
+    }
+}
+
+pub(crate) struct Workload {
+    pub(crate) workers: usize,
+    pub(crate) mean_ms: f64,
+    pub(crate) cv: f64,
+    pub(crate) depth: usize,
+}
+
+/// 32 workers behind one FIFO, lognormal with mean 10 ms and cv 0.5.
+pub(crate) const WORKERS: Workload = Workload {
+    workers: 32,
+    mean_ms: 10.0,
+    cv: 0.5,
+    depth: 100,
+};
+
+pub(crate) const PHASES: [Phase; 4] = [
+    Phase { seconds: 20.0, load: 0.5, slower: 1.0 },
+    Phase { seconds: 40.0, load: 1.5, slower: 1.0 },
+    Phase { seconds: 40.0, load: 1.5, slower: 2.0 },
+    Phase { seconds: 20.0, load: 0.5, slower: 1.0 },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Phase(usize),
+    Arrival,
+    /// Of the call that began then.
+    End(u64),
+}
+
+struct State<'a> {
+    policy: &'a dyn LimitPolicy,
+    workers: usize,
+    busy: usize,
+    running: usize,
+    queue: usize,
+    fifo: VecDeque<u64>,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    order: u64,
+    service: LogNormal<f64>,
+    slower: f64,
+    rng: StdRng,
+}
+
+impl State<'_> {
+    fn at(&mut self, time: u64, event: Event) {
+        self.order += 1;
+        self.events.push(Reverse((time, self.order, event)));
+    }
+
+    fn serve(&mut self, now: u64) {
+        while self.busy < self.workers {
+            let Some(began) = self.fifo.pop_front() else {
+                return;
+            };
+            self.busy += 1;
+            let time = self.service.sample(&mut self.rng) * self.slower * 1e6;
+            self.at(now + time as u64, Event::End(began));
+        }
+    }
+
+    fn admit(&mut self, now: u64) {
+        while self.queue > 0 && self.running < self.policy.limit() {
+            self.queue -= 1;
+            self.running += 1;
+            self.fifo.push_back(now);
+        }
+        self.serve(now);
+    }
+}
+
+/// Runs the phases one after the other.
+pub(crate) fn run(
+    policy: &dyn LimitPolicy,
+    workload: &Workload,
+    phases: &[Phase],
+    seed: u64,
+) -> Vec<Told> {
+    let sigma2 = (1.0 + workload.cv * workload.cv).ln();
+    let mu = workload.mean_ms.ln() - sigma2 / 2.0;
+    let epoch = epoch();
+    let mut s = State {
+        policy,
+        workers: workload.workers,
+        busy: 0,
+        running: 0,
+        queue: 0,
+        fifo: VecDeque::new(),
+        events: BinaryHeap::new(),
+        order: 0,
+        service: LogNormal::new(mu, sigma2.sqrt()).unwrap(),
+        slower: 1.0,
+        rng: StdRng::seed_from_u64(seed),
+    };
+    let mut start = 0;
+    for (index, phase) in phases.iter().enumerate() {
+        s.at(start, Event::Phase(index));
+        start += (phase.seconds * SECOND as f64) as u64;
+    }
+    s.at(start, Event::Phase(phases.len()));
+    s.at(0, Event::Arrival);
+    let mut told: Vec<Told> = Vec::new();
+    let mut gap = 0.0;
+    while let Some(Reverse((now, _, event))) = s.events.pop() {
+        match event {
+            Event::Phase(index) => {
+                if let Some(last) = told.last_mut() {
+                    last.ended = now;
+                }
+                let Some(phase) = phases.get(index) else {
+                    break;
+                };
+                s.slower = phase.slower;
+                let capacity = workload.workers as f64 / (workload.mean_ms * phase.slower);
+                gap = 1e6 / (capacity * phase.load);
+                told.push(Told {
+                    began: now,
+                    limits: vec![(now, policy.limit())],
+                    ..Told::default()
+                });
+            }
+            Event::Arrival => {
+                if s.queue < workload.depth || (s.queue == 0 && s.running < policy.limit()) {
+                    s.queue += 1;
+                    s.admit(now);
+                }
+                let uniform: f64 = s.rng.random();
+                let next = -(1.0 - uniform).ln() * gap;
+                s.at(now + next as u64 + 1, Event::Arrival);
+            }
+            Event::End(began) => {
+                s.busy -= 1;
+                let time = now - began;
+                let before = policy.limit();
+                policy.observe(&Sample::new(
+                    epoch + Duration::from_nanos(now),
+                    Duration::from_nanos(time),
+                    Outcome::Answered,
+                    s.running,
+                    s.queue,
+                ));
+                s.running -= 1;
+                let last = told.last_mut().unwrap();
+                last.answers.push((now, time));
+                if policy.limit() != before {
+                    last.limits.push((now, policy.limit()));
+                }
+                s.admit(now);
+            }
+        }
+    }
+    told
+}
