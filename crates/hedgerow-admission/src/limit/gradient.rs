@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::limit::bounds::{Bounds, Published};
 use crate::limit::error::LimitError;
-use crate::limit::rounds::Rounds;
+use crate::limit::rounds::{FAR, Rounds};
 use crate::limit::{LimitPolicy, Sample};
 
 /// Where a [`Gradient`] begins, between what it stays, and how it moves.
@@ -72,9 +72,13 @@ impl GradientConfig {
         Ok(self)
     }
 
+    /// The next limit, smoothed unless it is far off.
     fn step(&self, limit: f64, ratio: f64) -> f64 {
         let gradient = (self.tolerance / ratio).clamp(0.5, 1.0);
         let next = limit * gradient + self.queue;
+        if ratio > FAR {
+            return next;
+        }
         limit + self.smoothing * (next - limit)
     }
 }

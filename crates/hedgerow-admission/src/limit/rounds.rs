@@ -14,8 +14,9 @@ const MOST: usize = 256;
 const STALE: u32 = 64;
 /// or already after so many, if it seems to have changed.
 const DOUBTED: u32 = 8;
-/// A latency that is so many times the base is believed only just after the base was looked up.
-const FAR: f64 = 1.5;
+/// A latency that is so many times the base is believed only just after the base was looked up,
+/// and then met by a long step.
+pub(super) const FAR: f64 = 1.5;
 /// What remains of the limit when the service is late or refuses.
 const BACKOFF: f64 = 0.8;
 
@@ -32,6 +33,7 @@ pub(super) struct Rounds {
     /// The logarithm of the base, in nanoseconds, and the limit it was seen at.
     base: Option<f64>,
     base_limit: f64,
+    checked: f64,
     halved: bool,
     since: u32,
     /// Answers still to come of calls that began under another limit.
@@ -49,6 +51,7 @@ impl Rounds {
             health: Health::new(0.1, 0.02),
             base: None,
             base_limit: 0.0,
+            checked: 0.0,
             halved: false,
             since: 0,
             skip: 0,
@@ -83,7 +86,8 @@ impl Rounds {
         self.count += 1;
         self.bound += usize::from(is_bound(sample, limit));
         self.ln_sum += ln_nanos(sample);
-        if self.count >= (limit * PER_CALL).clamp(FEWEST, MOST).max(limit) {
+        let size = self.limit as usize * PER_CALL;
+        if self.count >= size.clamp(FEWEST, MOST).max(limit) {
             self.round(published, step);
         }
     }
@@ -105,7 +109,9 @@ impl Rounds {
         }
         // Fallen to where the base was seen, there may be a lower one.
         let is_near = self.limit < 1.2 * self.base_limit;
-        if self.base.is_none() || is_doubted || is_near || self.since > STALE {
+        // Fallen without being any faster, it fell for nothing.
+        let is_vain = self.limit < 0.85 * self.checked && self.since > DOUBTED;
+        if self.base.is_none() || is_doubted || is_near || is_vain || self.since > STALE {
             self.halved = true;
         }
         self.publish(published);
@@ -113,17 +119,26 @@ impl Rounds {
 
     fn rebase(&mut self, mean: f64, limit: f64) {
         let base = self.base.get_or_insert(mean);
-        let weight = if (mean - *base).abs() > 0.1 { 1.0 } else { 0.5 };
+        let weight = if (mean - *base).abs() > 0.2 { 1.0 } else { 0.5 };
         *base += weight * (mean - *base);
         self.base_limit = limit;
+        self.checked = self.limit;
         self.since = 0;
     }
 
     fn publish(&mut self, published: &Published) {
         let before = published.get();
-        let limit = if self.halved { self.limit / 2.0 } else { self.limit };
+        let limit = if self.halved {
+            self.limit / 2.0
+        } else {
+            self.limit
+        };
         let limit = self.bounds.whole(limit);
-        self.skip = if limit == before { 0 } else { before.max(limit) };
+        self.skip = if limit == before {
+            0
+        } else {
+            before.max(limit)
+        };
         self.count = 0;
         self.bound = 0;
         self.ln_sum = 0.0;

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::limit::bounds::{Bounds, Published};
 use crate::limit::error::LimitError;
-use crate::limit::rounds::Rounds;
+use crate::limit::rounds::{FAR, Rounds};
 use crate::limit::{LimitPolicy, Sample};
 
 /// Where a [`Vegas`] begins, between what it stays, and what queue it keeps.
@@ -81,9 +81,6 @@ impl VegasConfig {
         }
     }
 }
-
-/// A latency so many times the base is met by one long step.
-const FAR: f64 = 1.5;
 
 /// From 20, within 1 to 1,000, with 5 to 10 % of the calls in the queue.
 impl Default for VegasConfig {

@@ -97,10 +97,26 @@ pub(crate) const WORKERS: Workload = Workload {
 };
 
 pub(crate) const PHASES: [Phase; 4] = [
-    Phase { seconds: 20.0, load: 0.5, slower: 1.0 },
-    Phase { seconds: 40.0, load: 1.5, slower: 1.0 },
-    Phase { seconds: 40.0, load: 1.5, slower: 2.0 },
-    Phase { seconds: 20.0, load: 0.5, slower: 1.0 },
+    Phase {
+        seconds: 20.0,
+        load: 0.5,
+        slower: 1.0,
+    },
+    Phase {
+        seconds: 40.0,
+        load: 1.5,
+        slower: 1.0,
+    },
+    Phase {
+        seconds: 40.0,
+        load: 1.5,
+        slower: 2.0,
+    },
+    Phase {
+        seconds: 20.0,
+        load: 0.5,
+        slower: 1.0,
+    },
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
