@@ -10,10 +10,12 @@ const PER_CALL: usize = 8;
 const FEWEST: usize = 32;
 /// and at most, or as many as may run if that is more.
 const MOST: usize = 256;
-/// Rounds after which the latency without a queue is looked up again,
-const STALE: u32 = 64;
+/// Rounds after which the latency without a queue is looked up again, once it is well known,
+const STALE: u32 = 128;
 /// or already after so many, if it seems to have changed.
 const DOUBTED: u32 = 8;
+/// A base whose logarithm differs by more is another one.
+const CHANGED: f64 = 0.2;
 /// A latency that is so many times the base is believed only just after the base was looked up,
 /// and then met by a long step.
 pub(super) const FAR: f64 = 1.5;
@@ -33,6 +35,8 @@ pub(super) struct Rounds {
     /// The logarithm of the base, in nanoseconds, and the limit it was seen at.
     base: Option<f64>,
     base_limit: f64,
+    /// How often it was found the same, up to 4.
+    looks: u32,
     checked: f64,
     halved: bool,
     since: u32,
@@ -51,6 +55,7 @@ impl Rounds {
             health: Health::new(0.1, 0.02),
             base: None,
             base_limit: 0.0,
+            looks: 0,
             checked: 0.0,
             halved: false,
             since: 0,
@@ -86,8 +91,10 @@ impl Rounds {
         self.count += 1;
         self.bound += usize::from(is_bound(sample, limit));
         self.ln_sum += ln_nanos(sample);
-        let size = self.limit as usize * PER_CALL;
-        if self.count >= size.clamp(FEWEST, MOST).max(limit) {
+        let size = (self.limit as usize * PER_CALL).clamp(FEWEST, MOST);
+        // What all others are compared with is measured twice as well.
+        let size = if self.halved { 2 * size } else { size };
+        if self.count >= size.max(limit) {
             self.round(published, step);
         }
     }
@@ -111,7 +118,7 @@ impl Rounds {
         let is_near = self.limit < 1.2 * self.base_limit;
         // Fallen without being any faster, it fell for nothing.
         let is_vain = self.limit < 0.85 * self.checked && self.since > DOUBTED;
-        if self.base.is_none() || is_doubted || is_near || is_vain || self.since > STALE {
+        if self.base.is_none() || is_doubted || is_near || is_vain || self.since > self.patience() {
             self.halved = true;
         }
         self.publish(published);
@@ -119,11 +126,19 @@ impl Rounds {
 
     fn rebase(&mut self, mean: f64, limit: f64) {
         let base = self.base.get_or_insert(mean);
-        let weight = if (mean - *base).abs() > 0.2 { 1.0 } else { 0.5 };
-        *base += weight * (mean - *base);
+        if (mean - *base).abs() > CHANGED {
+            self.looks = 0;
+        }
+        self.looks = (self.looks + 1).min(4);
+        *base += (mean - *base) / f64::from(self.looks);
         self.base_limit = limit;
         self.checked = self.limit;
         self.since = 0;
+    }
+
+    /// How many rounds the base is good for: the more, the oftener it was found the same.
+    fn patience(&self) -> u32 {
+        (DOUBTED << self.looks).min(STALE)
     }
 
     fn publish(&mut self, published: &Published) {

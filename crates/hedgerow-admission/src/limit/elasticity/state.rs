@@ -27,7 +27,7 @@ const NARROW_ERROR: f64 = 0.3;
 /// it is void.
 const CHANGE: f64 = 9.0;
 /// The fewest answers in a part of a trial, or as many as may run if that is more.
-const FEWEST: f64 = 64.0;
+const FEWEST: f64 = 32.0;
 /// The most, or eight times as many as may run.
 const MOST: f64 = 2_048.0;
 /// What remains of the limit when the service is late or refuses.

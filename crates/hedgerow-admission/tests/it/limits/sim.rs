@@ -63,12 +63,10 @@ impl Told {
         sums
     }
 
-    /// The seconds until the mean limit of a second stays within `range`; none if it never does.
+    /// The seconds until the mean limit of three seconds stays within `range`; none if it never
+    /// does.
     pub(crate) fn settled(&self, range: std::ops::Range<f64>) -> Option<usize> {
-        let means = self.mean_limits();
-        let last = means.iter().rposition(|mean| !range.contains(mean));
-        let after = last.map_or(0, |last| last + 1);
-        (after < means.len()).then_some(after)
+        settled(&self.mean_limits(), range)
     }
 
     pub(crate) fn p99_ms(&self, from: u64) -> f64 {
@@ -249,4 +247,78 @@ pub(crate) fn run(
         }
     }
     told
+}
+
+/// How one call of [`saturated`] goes, by the calls that run with it and the second it starts in.
+pub(crate) type Fate<'a> = dyn FnMut(usize, f64, &mut StdRng) -> (f64, Outcome) + 'a;
+
+/// Calls that always wait in line: the limit alone decides how many run. `fate` says how many
+/// milliseconds a call takes and how it ends. Returns the mean limit of each second.
+pub(crate) fn saturated(
+    policy: &dyn LimitPolicy,
+    seconds: f64,
+    seed: u64,
+    fate: &mut Fate<'_>,
+) -> Vec<f64> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let epoch = epoch();
+    let end = (seconds * SECOND as f64) as u64;
+    let mut told = Told {
+        limits: vec![(0, policy.limit())],
+        ended: end,
+        ..Told::default()
+    };
+    let mut ends = BinaryHeap::new();
+    let mut now = 0;
+    loop {
+        while ends.len() < policy.limit() {
+            let (ms, outcome) = fate(ends.len() + 1, now as f64 / 1e9, &mut rng);
+            ends.push(Reverse((now + (ms * 1e6) as u64, now, outcome as u8)));
+        }
+        let Some(Reverse((at, began, outcome))) = ends.pop() else {
+            break;
+        };
+        if at >= end {
+            break;
+        }
+        now = at;
+        let outcome = OUTCOMES[usize::from(outcome)];
+        let before = policy.limit();
+        policy.observe(&Sample::new(
+            epoch + Duration::from_nanos(now),
+            Duration::from_nanos(now - began),
+            outcome,
+            ends.len() + 1,
+            100,
+        ));
+        if policy.limit() != before {
+            told.limits.push((now, policy.limit()));
+        }
+    }
+    told.mean_limits()
+}
+
+pub(crate) const OUTCOMES: [Outcome; 5] = [
+    Outcome::Answered,
+    Outcome::Failed,
+    Outcome::Refused,
+    Outcome::TimedOut,
+    Outcome::Cancelled,
+];
+
+/// Workers that share their time: beyond their number each call takes longer.
+pub(crate) fn shared(workers: usize, mean_ms: f64) -> impl Fn(usize, &mut StdRng) -> f64 {
+    let sigma2 = 1.25f64.ln();
+    let law = LogNormal::new(mean_ms.ln() - sigma2 / 2.0, sigma2.sqrt()).unwrap();
+    move |running, rng| law.sample(rng) * (running as f64 / workers as f64).max(1.0)
+}
+
+pub(crate) fn settled(limits: &[f64], range: std::ops::Range<f64>) -> Option<usize> {
+    let means: Vec<f64> = limits
+        .windows(3)
+        .map(|three| three.iter().sum::<f64>() / 3.0)
+        .collect();
+    let last = means.iter().rposition(|mean| !range.contains(mean));
+    let after = last.map_or(0, |last| last + 1);
+    (after < means.len()).then_some(after)
 }
