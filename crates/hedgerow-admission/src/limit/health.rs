@@ -14,9 +14,10 @@ const WEIGHT: f64 = 0.25;
 /// Counts refusals, timeouts and callers who gave up, in windows of as many ends as calls may run.
 ///
 /// Failures are left out: they say nothing. A caller who leaves early says nothing either, however
-/// many there are; one who leaves late says that the answer would have taken longer still. Late is
-/// twice the typical latency of answers or, where almost nothing is answered, half of it: then
-/// what little was answered may itself have been slow.
+/// many there are. One who leaves late, after twice the typical latency of answers, gave up: but
+/// so do the losers of races, so only more of them than answers mean that nothing is answered any
+/// more. Where almost nothing is, half the typical latency is late: the little that was answered
+/// may itself have been slow.
 #[derive(Debug)]
 pub(super) struct Health {
     /// The share of late ends that is put up with.
@@ -36,7 +37,9 @@ struct Window {
     answers: usize,
     refused: usize,
     late: usize,
-    /// Callers who left after half the typical latency, but not late.
+    /// Callers who left after twice the typical latency, or who may have.
+    gave_up: usize,
+    /// Callers who left after half the typical latency, but not after twice.
     long: usize,
     ln_sum: f64,
 }
@@ -53,6 +56,7 @@ impl Health {
                 answers: 0,
                 refused: 0,
                 late: 0,
+                gave_up: 0,
                 long: 0,
                 ln_sum: 0.0,
             },
@@ -60,7 +64,7 @@ impl Health {
     }
 
     /// Counts an end, and says whether the limit is to fall for it: once for all the calls that
-    /// were running when it fell. `slow` is an answer that took too long, by the policy's word.
+    /// were running when it fell. `slow` is a call that took too long, by the policy's word.
     pub(super) fn falls(&mut self, sample: &Sample, slow: bool, limit: usize) -> bool {
         if sample.outcome == Outcome::Failed || self.is_known(sample) {
             return false;
@@ -68,17 +72,19 @@ impl Health {
         self.count(sample, slow);
         let size = limit.max(FEWEST);
         let window = self.window;
-        let many = |count: usize, share: f64| count as f64 > share * size as f64;
+        // One alone is no share, unless none is put up with.
+        let many = |count: usize, share: f64| {
+            count as f64 > share * size as f64 && (count > 1 || share <= 0.0)
+        };
         let bad = window.late + window.refused;
         if many(window.refused, self.refusals) || many(bad, self.tolerance) {
             return self.fall(sample.now);
         }
+        if window.gave_up * 2 > size || window.ends >= size && window.is_hopeless() {
+            return self.fall(sample.now);
+        }
         if window.ends < size {
             return false;
-        }
-        let silent = window.answers * 10 < window.ends;
-        if silent && (bad + window.long) * 2 > window.ends {
-            return self.fall(sample.now);
         }
         if window.answers > 0 {
             let mean = window.ln_sum / window.answers as f64;
@@ -102,11 +108,12 @@ impl Health {
             }
             Outcome::Refused => window.refused += 1,
             Outcome::TimedOut => window.late += 1,
+            Outcome::Cancelled if slow => window.late += 1,
             Outcome::Cancelled => match self.typical {
-                Some(typical) if !slow && ln < typical + TOO_LONG.ln() => {
+                Some(typical) if ln < typical + TOO_LONG.ln() => {
                     window.long += usize::from(ln > typical - TOO_LONG.ln());
                 }
-                _ => window.late += 1,
+                _ => window.gave_up += 1,
             },
             Outcome::Failed => {}
         }
@@ -126,6 +133,16 @@ impl Health {
         };
         *since = sample.now.min(*since);
         sample.now.duration_since(*since) < sample.elapsed
+    }
+}
+
+impl Window {
+    /// Whether more callers gave up than were answered or, where almost none was, left after what
+    /// may have been long.
+    fn is_hopeless(&self) -> bool {
+        let is_silent = self.answers * 10 < self.ends;
+        let left = self.gave_up + self.late + self.refused;
+        self.gave_up > self.answers || is_silent && (left + self.long) * 2 > self.ends
     }
 }
 

@@ -15,7 +15,7 @@ const STALE: u32 = 128;
 /// or already after so many, if it seems to have changed.
 const DOUBTED: u32 = 8;
 /// A base whose logarithm differs by more is another one.
-const CHANGED: f64 = 0.2;
+const CHANGED: f64 = 0.08;
 /// A latency that is so many times the base is believed only just after the base was looked up,
 /// and then met by a long step.
 pub(super) const FAR: f64 = 1.5;
@@ -110,7 +110,7 @@ impl Rounds {
         self.since += 1;
         // Without a base yet, this latency could hide any queue.
         let ratio = self.base.map_or(f64::MAX, |base| (mean - base).exp());
-        let is_doubted = ratio > FAR && self.since > 1 || ratio < 0.95 && self.since > DOUBTED;
+        let is_doubted = ratio > FAR && self.since > 1 || ratio < 0.9 && self.since > DOUBTED;
         if self.base.is_some() && !is_doubted {
             self.limit = self.bounds.hold(step(self.limit, ratio), self.limit);
         }
@@ -120,6 +120,9 @@ impl Rounds {
         let is_vain = self.limit < 0.85 * self.checked && self.since > DOUBTED;
         if self.base.is_none() || is_doubted || is_near || is_vain || self.since > self.patience() {
             self.halved = true;
+        }
+        if is_doubted || is_vain {
+            self.looks = 0;
         }
         self.publish(published);
     }

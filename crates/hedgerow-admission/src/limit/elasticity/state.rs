@@ -109,9 +109,7 @@ impl State {
             .idle
             .saturating_add(gap.saturating_sub(sample.elapsed));
         if self.health.falls(sample, false, limit) {
-            self.middle = self.bounds.hold(self.middle * BACKOFF, self.middle);
-            self.last = 0;
-            self.lean = 0.0;
+            self.fall(limit);
             return Some(self.watch(sample.in_flight.min(limit)));
         }
         if sample.outcome != Outcome::Answered {
@@ -129,6 +127,19 @@ impl State {
             Step::Watch => Some(self.begin(limit)),
             Step::Try(trial) => self.next(trial, took, sample.now),
         }
+    }
+
+    /// Falls back to the low limit of a trial whose high one was too much, or else by a share.
+    fn fall(&mut self, limit: usize) {
+        match self.step {
+            Step::Try(trial) if limit == trial.high => {
+                self.middle = trial.low as f64;
+                self.span = (self.span * NARROWED).max(NARROWEST);
+            }
+            _ => self.middle = self.bounds.hold(self.middle * BACKOFF, self.middle),
+        }
+        self.last = 0;
+        self.lean = 0.0;
     }
 
     /// Goes on to the next part of a trial, or draws its conclusion.
