@@ -70,7 +70,6 @@ fn a_limit_that_is_just_enough_is_neither_raised_much_nor_lowered() {
             };
             let told = run(&*policy, &WORKERS, &[phase], seed);
             let limits = told[0].mean_limits();
-            println!("enough {name} {:?}", policy.limit());
             let last = mean(&limits[200..]);
             // One that never falls without a reason follows the peaks.
             let most = if name == "Aimd" { 50.0 } else { 28.0 };
@@ -131,7 +130,6 @@ fn among_floods_of_failures_and_leavers_the_limit_stays_where_it_belongs() {
                     (law(running, rng), Outcome::Answered)
                 }
             });
-            println!("flood {name} {outcome:?} {limits:.0?}");
             let (before, after) = (mean(&limits[10..20]), mean(&limits[40..]));
             assert!(after <= 1.3 * before, "{name}, {outcome:?}: {limits:.0?}");
             assert!(after >= 0.7 * before, "{name}, {outcome:?}: {limits:.0?}");
@@ -154,7 +152,6 @@ fn losers_of_races_do_not_bring_it_down() {
             twin = Some(age);
             (age, Outcome::Answered)
         });
-        println!("races {name} {limits:.0?}");
         assert!(mean(&limits[20..]) >= 24.0, "{name}: {limits:.0?}");
     }
 }
@@ -169,7 +166,6 @@ fn a_queue_of_their_own_does_not_creep_into_what_they_take_for_the_service() {
             (law(running, rng), Outcome::Answered)
         });
         let hours: Vec<f64> = limits.chunks(3_600).map(mean).collect();
-        println!("creep {name} {hours:.1?}");
         for hour in &hours[1..] {
             assert!((26.0..=44.0).contains(hour), "{name}: {hours:.1?}");
         }
@@ -187,7 +183,6 @@ fn a_service_that_slows_by_a_percent_a_minute_keeps_its_limit() {
             (slower * law(running, rng), Outcome::Answered)
         });
         let hours: Vec<f64> = limits.chunks(3_600).map(mean).collect();
-        println!("slows {name} {hours:.1?}");
         for hour in &hours {
             assert!((26.0..=44.0).contains(hour), "{name}: {hours:.1?}");
         }
@@ -210,7 +205,6 @@ fn an_idle_hour_changes_nothing() {
         };
         let limits = saturated(&*policy, 3_660.0, 1, fate);
         let (before, after) = (mean(&limits[10..19]), mean(&limits[3_625..]));
-        println!("idle {name} {before:.1} {after:.1}");
         assert!(
             (after - before).abs() <= 0.2 * before,
             "{name}: {before}, {after}"
@@ -251,7 +245,6 @@ fn bursts_do_not_carry_it_away() {
             });
         }
         run(&*policy, &WORKERS, &phases, 1);
-        println!("bursts {name} {}", policy.limit());
         let most = if name == "Aimd" { 100 } else { 45 };
         assert!(
             (16..=most).contains(&policy.limit()),
@@ -275,7 +268,6 @@ fn one_call_alone_cannot_move_it_far() {
                     let calm = Duration::from_millis(10);
                     let (least, most) = feed(&policy, &mut now, 40, calm, Outcome::Answered, 100);
                     let what = format!("{name}, {outcome:?} after {elapsed:?}: {before}");
-                    println!("one {what} {least} {most}");
                     assert!(least * 10 >= before * 4, "{what}, {least}");
                     assert!(most * 10 <= before * 16, "{what}, {most}");
                 }

@@ -37,7 +37,7 @@ fn a_latency_pinned_at_the_timeout_drives_the_limit_down() {
                 let from = if healthy { 11 } else { 0 };
                 let limits = &limits[from..];
                 assert!(
-                    limits[0] <= limits_before(from, limits),
+                    limits[0] <= if healthy { 200.0 } else { 100.0 },
                     "{what}: {limits:.0?}"
                 );
                 let rises = limits
@@ -49,10 +49,6 @@ fn a_latency_pinned_at_the_timeout_drives_the_limit_down() {
             }
         }
     }
-}
-
-fn limits_before(from: usize, _: &[f64]) -> f64 {
-    if from == 0 { 100.0 } else { 200.0 }
 }
 
 #[test]
@@ -102,7 +98,6 @@ fn a_service_that_refuses_beyond_its_capacity_is_kept_below_it() {
                 (law(running, rng), Outcome::Answered)
             }
         });
-        println!("refuses {name} {limits:.0?}");
         let settled = mean(&limits[30..]);
         assert!((30.0..=52.0).contains(&settled), "{name}: {limits:.0?}");
     }

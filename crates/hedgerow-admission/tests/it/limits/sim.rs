@@ -260,42 +260,62 @@ pub(crate) fn saturated(
     seed: u64,
     fate: &mut Fate<'_>,
 ) -> Vec<f64> {
+    saturated_by_all(&[policy], seconds, seed, fate).remove(0)
+}
+
+/// The same with several who call one service, each with a limit of its own.
+pub(crate) fn saturated_by_all(
+    policies: &[&dyn LimitPolicy],
+    seconds: f64,
+    seed: u64,
+    fate: &mut Fate<'_>,
+) -> Vec<Vec<f64>> {
     let mut rng = StdRng::seed_from_u64(seed);
     let epoch = epoch();
     let end = (seconds * SECOND as f64) as u64;
-    let mut told = Told {
+    let tell = |policy: &&dyn LimitPolicy| Told {
         limits: vec![(0, policy.limit())],
         ended: end,
         ..Told::default()
     };
+    let mut told: Vec<Told> = policies.iter().map(tell).collect();
+    let mut running = vec![0; policies.len()];
     let mut ends = BinaryHeap::new();
     let mut now = 0;
     loop {
-        while ends.len() < policy.limit() {
-            let (ms, outcome) = fate(ends.len() + 1, now as f64 / 1e9, &mut rng);
-            ends.push(Reverse((now + (ms * 1e6) as u64, now, outcome as u8)));
+        for (who, policy) in policies.iter().enumerate() {
+            while running[who] < policy.limit() {
+                running[who] += 1;
+                let (ms, outcome) = fate(ends.len() + 1, now as f64 / 1e9, &mut rng);
+                ends.push(Reverse((
+                    now + (ms * 1e6) as u64,
+                    now,
+                    who,
+                    outcome as usize,
+                )));
+            }
         }
-        let Some(Reverse((at, began, outcome))) = ends.pop() else {
+        let Some(Reverse((at, began, who, outcome))) = ends.pop() else {
             break;
         };
         if at >= end {
             break;
         }
         now = at;
-        let outcome = OUTCOMES[usize::from(outcome)];
-        let before = policy.limit();
+        let (policy, before) = (policies[who], policies[who].limit());
         policy.observe(&Sample::new(
             epoch + Duration::from_nanos(now),
             Duration::from_nanos(now - began),
-            outcome,
-            ends.len() + 1,
+            OUTCOMES[outcome],
+            running[who],
             100,
         ));
+        running[who] -= 1;
         if policy.limit() != before {
-            told.limits.push((now, policy.limit()));
+            told[who].limits.push((now, policy.limit()));
         }
     }
-    told.mean_limits()
+    told.iter().map(Told::mean_limits).collect()
 }
 
 pub(crate) const OUTCOMES: [Outcome; 5] = [
