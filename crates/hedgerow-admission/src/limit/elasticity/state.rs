@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::limit::bounds::Bounds;
-use crate::limit::health::{Health, is_bound};
+use crate::limit::health::{Health, is_bound, ln_nanos};
 use crate::limit::{Outcome, Sample};
 
 /// The span of the first trial, of the widest and of the narrowest: half the logarithm of the
@@ -30,6 +30,14 @@ const CHANGE: f64 = 9.0;
 const FEWEST: f64 = 32.0;
 /// The most, or eight times as many as may run.
 const MOST: f64 = 2_048.0;
+/// Latencies of more than 2.5 times the least one raise the target, those of eight times it to 0.8.
+const SLOW: f64 = 2.5;
+const SLOWEST: f64 = 8.0;
+const STRICT: f64 = 0.8;
+/// Where the elasticity is usually greater, latencies are none of the limit's making: then the
+/// least one follows with this weight.
+const PROPORTIONAL: f64 = 0.75;
+const RELAXED: f64 = 1.0 / 64.0;
 /// What remains of the limit when the service is late or refuses.
 const BACKOFF: f64 = 0.8;
 
@@ -47,6 +55,10 @@ pub(super) struct State {
     lean: f64,
     /// The variance of a single answer in the logarithm of a rate.
     variance: f64,
+    /// The logarithm of the least latency of a part, in nanoseconds.
+    least: f64,
+    /// The mean elasticity of the last trials.
+    usual: f64,
     step: Step,
     part: Part,
     ended: Option<Instant>,
@@ -69,6 +81,8 @@ struct Trial {
     answers: usize,
     part: usize,
     ln_rates: [f64; 4],
+    /// The sum of the parts' mean latencies, as logarithms.
+    ln_latency: f64,
 }
 
 /// A part of a trial, under one limit.
@@ -79,6 +93,7 @@ struct Part {
     began: Option<Instant>,
     answers: usize,
     bound: usize,
+    ln_sum: f64,
     /// When a call ended that had begun after all others had ended.
     idle: Duration,
 }
@@ -94,6 +109,8 @@ impl State {
             last: 0,
             lean: 0.0,
             variance: 1.0,
+            least: f64::INFINITY,
+            usual: target,
             step: Step::Watch,
             part: Part::default(),
             ended: None,
@@ -120,6 +137,7 @@ impl State {
             Step::Try(trial) => trial.answers,
         };
         let took = self.part.count(sample, limit, answers)?;
+        self.least = self.least.min(self.part.latency());
         if took.is_zero() || self.part.idle > took / 4 || !self.part.is_bound() {
             return Some(self.watch(0));
         }
@@ -145,6 +163,7 @@ impl State {
     /// Goes on to the next part of a trial, or draws its conclusion.
     fn next(&mut self, mut trial: Trial, took: Duration, now: Instant) -> Option<usize> {
         trial.ln_rates[trial.part] = (trial.answers as f64 / took.as_secs_f64()).ln();
+        trial.ln_latency += self.part.latency();
         trial.part += 1;
         self.step = Step::Try(trial);
         match trial.part {
@@ -194,6 +213,7 @@ impl State {
             answers: self.answers(high),
             part: 0,
             ln_rates: [0.0; 4],
+            ln_latency: 0.0,
         });
         self.part = Part::after(if low == limit { 0 } else { limit.max(low) });
         low
@@ -220,24 +240,34 @@ impl State {
             return;
         }
         let width = (trial.high as f64 / trial.low as f64).ln();
-        let off = (b + c - a - d) / 2.0 / width - self.target;
+        let elasticity = (b + c - a - d) / 2.0 / width;
+        let target = self.target(trial.ln_latency / 4.0, elasticity);
+        let off = elasticity - target;
         let before = self.middle;
         if self.span > WIDE {
-            self.search(off);
+            self.search(off, target);
         } else {
             self.steer(off.clamp(-1.0, 1.0));
         }
         self.middle = self.bounds.hold(self.middle, before);
     }
 
+    /// The target at a latency: the longer calls take, the more must another one bring.
+    fn target(&mut self, ln_latency: f64, elasticity: f64) -> f64 {
+        let slower = ln_latency - self.least;
+        self.usual += (elasticity.clamp(-1.0, 2.0) - self.usual) / 16.0;
+        if self.usual > PROPORTIONAL {
+            self.least += RELAXED * slower;
+        }
+        let share = (slower - SLOW.ln()) / (SLOWEST / SLOW).ln();
+        let strict = STRICT.max(self.target);
+        self.target + (strict - self.target) * share.clamp(0.0, 1.0)
+    }
+
     /// Goes to where the target should be, if the rate bends between the two limits; past them, and
     /// the further the longer it goes on, if it bends outside.
-    fn search(&mut self, off: f64) {
-        let room = if off > 0.0 {
-            1.0 - self.target
-        } else {
-            self.target
-        };
+    fn search(&mut self, off: f64, target: f64) {
+        let room = if off > 0.0 { 1.0 - target } else { target };
         let reach = (off / room).clamp(-1.0, 1.0);
         let towards = if reach.abs() > 0.5 {
             reach.signum() as i8
@@ -296,7 +326,13 @@ impl Part {
         };
         self.answers += 1;
         self.bound += usize::from(is_bound(sample, limit));
+        self.ln_sum += ln_nanos(sample);
         (self.answers >= answers).then(|| sample.now.saturating_duration_since(began))
+    }
+
+    /// The mean logarithm of a latency, in nanoseconds.
+    fn latency(&self) -> f64 {
+        self.ln_sum / self.answers as f64
     }
 
     /// Whether the limit held calls back nearly all of the time.

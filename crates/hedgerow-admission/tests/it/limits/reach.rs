@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use hedgerow_admission::{Fixed, Outcome};
+use hedgerow_admission::{Fixed, LimitPolicy, Outcome};
 
 use crate::limits::sim::{
     PHASES, Phase, Told, WORKERS, Workload, run, saturated, saturated_by_all, shared,
@@ -150,49 +150,33 @@ fn a_thousand_workers_are_found_from_a_limit_of_twenty() {
     }
 }
 
-/// None of them can tell its own queue from that of others: the docs say so.
+/// None of them can tell its own queue from that of others: how far that goes is in their docs.
 #[test]
-fn two_who_share_a_service_push_each_other() {
-    for name in NAMES {
-        let (one, two) = (policy(name, 10), policy(name, 20));
+fn those_who_share_a_service_push_each_other_so_far_and_no_further() {
+    for (name, clients, range) in [
+        ("Aimd", 2, 50.0..80.0),
+        ("Aimd", 4, 60.0..100.0),
+        ("Vegas", 2, 28.0..45.0),
+        ("Vegas", 4, 32.0..75.0),
+        ("Gradient", 2, 32.0..55.0),
+        ("Gradient", 4, 70.0..200.0),
+        ("Elasticity", 2, 50.0..250.0),
+        // The reason for the words on sharing in its docs.
+        ("Elasticity", 4, 500.0..5_000.0),
+    ] {
+        let all: Vec<_> = (1..=clients).map(|index| policy(name, 5 * index)).collect();
+        let all: Vec<&dyn LimitPolicy> = all.iter().map(|policy| &**policy).collect();
         let law = shared(32, 10.0);
-        let limits = saturated_by_all(&[&*one, &*two], 300.0, 1, &mut |running, _, rng| {
+        let limits = saturated_by_all(&all, 900.0, 1, &mut |running, _, rng| {
             (law(running, rng), Outcome::Answered)
         });
-        let last: Vec<f64> = limits.iter().map(|limits| mean(&limits[250..])).collect();
-        println!(
-            "share {name} {last:.1?} {:.0?}",
-            mean(&limits[0][20..30]) + mean(&limits[1][20..30])
+        let last: Vec<f64> = limits.iter().map(|limits| mean(&limits[600..])).collect();
+        let sum: f64 = last.iter().sum();
+        println!("{clients} with {name}: {last:.0?}, {sum:.0} in all");
+        assert!(
+            range.contains(&sum),
+            "{clients} with {name}: {last:.0?}, {sum:.0} in all"
         );
-    }
-}
-
-/// The table of the docs: `cargo test -p hedgerow-admission --release --test it table -- --nocapture`.
-#[test]
-fn table_of_what_they_reach() {
-    println!("best fixed limit: {:.1?}", best());
-    println!(
-        "| policy | from | ×1.5: throughput | p99 | settled | slower: throughput | p99 | settled |"
-    );
-    for name in NAMES {
-        for initial in [1, 20, 200, 2_000] {
-            print!("| {name} | {initial} ");
-            let all: Vec<_> = seeds().map(|seed| shares(name, initial, seed)).collect();
-            for phase in 0..2 {
-                let rates: Vec<f64> = all.iter().map(|told| told[phase].0).collect();
-                let p99s: Vec<f64> = all.iter().map(|told| told[phase].1).collect();
-                let settled = all.iter().map(|told| told[phase].2.unwrap_or(99)).max();
-                let least = rates.iter().copied().fold(f64::MAX, f64::min);
-                let most = p99s.iter().copied().fold(0.0, f64::max);
-                print!(
-                    "| {:.3} (≥ {least:.3}) | {:.3} (≤ {most:.3}) | {} s ",
-                    mean(&rates),
-                    mean(&p99s),
-                    settled.unwrap_or(99)
-                );
-            }
-            println!("|");
-        }
     }
 }
 
@@ -226,8 +210,9 @@ fn other_services_are_met_as_well() {
             let policy = policy(name, 20);
             let told = run(&*policy, &workload, &[overload], 1);
             let (rate, p99) = rate_and_p99(&told[0]);
-            let what = format!("{workers} workers, cv {cv}, depth {depth}, {name}");
             let (rate, p99) = (rate / best.0, p99 / best.1);
+            let what = format!("{workers} workers, cv {cv}, depth {depth}, {name}");
+            println!("{what}: {rate:.3} of the throughput at {p99:.2} of the p99");
             let (least, most) = match (name, workers) {
                 // One place more or less is much.
                 (_, 1 | 4) => (0.85, 12.0),
@@ -237,4 +222,47 @@ fn other_services_are_met_as_well() {
             assert!(rate >= least && p99 <= most, "{what}: {rate}, {p99}");
         }
     }
+}
+
+/// The table of the docs, from all seeds:
+/// `HEDGEROW_TABLE=1 cargo test -p hedgerow-admission --release --test it what_they_reach -- --nocapture`.
+#[test]
+fn what_they_reach_fits_in_a_table() {
+    let seeds = if std::env::var_os("HEDGEROW_TABLE").is_some() {
+        24
+    } else {
+        1
+    };
+    let mut table = format!(
+        "best fixed limit, answers a second and p99 in ms: {:.1?}\n",
+        best()
+    );
+    table += "| policy | from | throughput | p99 | settled, s | slower: throughput | p99 | settled, s |\n";
+    for name in NAMES {
+        for initial in [1, 20, 200, 2_000] {
+            let all: Vec<_> = (0..seeds).map(|seed| shares(name, initial, seed)).collect();
+            table += &format!("| {name} | {initial} |{}{}\n", row(&all, 0), row(&all, 1));
+            let rates: Vec<f64> = all.iter().flatten().map(|told| told.0).collect();
+            assert!(mean(&rates) > 0.96, "{table}");
+        }
+    }
+    println!("{table}");
+}
+
+/// Mean and worst of a phase.
+fn row(all: &[[(f64, f64, Option<usize>); 2]], phase: usize) -> String {
+    let rates: Vec<f64> = all.iter().map(|told| told[phase].0).collect();
+    let p99s: Vec<f64> = all.iter().map(|told| told[phase].1).collect();
+    let settled = all
+        .iter()
+        .map(|told| told[phase].2.unwrap_or(usize::MAX))
+        .max();
+    let settled = match settled {
+        Some(usize::MAX) | None => "never".to_owned(),
+        Some(seconds) => seconds.to_string(),
+    };
+    let least = rates.iter().copied().fold(f64::MAX, f64::min);
+    let most = p99s.iter().copied().fold(0.0, f64::max);
+    let (rate, p99) = (mean(&rates), mean(&p99s));
+    format!(" {rate:.3} (≥ {least:.3}) | {p99:.3} (≤ {most:.3}) | {settled} |")
 }
