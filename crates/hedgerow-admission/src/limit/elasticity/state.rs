@@ -15,10 +15,10 @@ const NARROWEST: f64 = 0.04;
 const WIDE: f64 = 1.4 * NARROWEST;
 /// What remains of the span once the answer lies inside of it.
 const NARROWED: f64 = 0.6;
-/// How far a narrow trial steers, in spans.
+/// How far a narrow trial steers, as a share of half its width.
 const GAIN: f64 = 0.6;
 /// The lasting deviation that makes a narrow trial wide again, and how long it is remembered.
-const LEAN: f64 = 0.7;
+const LEAN: f64 = 0.9;
 const MEMORY: f64 = 0.8;
 /// The error of an elasticity that is put up with, by wide and by narrow trials.
 const WIDE_ERROR: f64 = 0.15;
@@ -154,7 +154,10 @@ impl State {
                 self.middle = trial.low as f64;
                 self.span = (self.span * NARROWED).max(NARROWEST);
             }
-            _ => self.middle = self.bounds.hold(self.middle * BACKOFF, self.middle),
+            _ => {
+                self.middle = self.bounds.hold(self.middle * BACKOFF, self.middle);
+                self.span = self.span.max(3.0 * NARROWEST);
+            }
         }
         self.last = 0;
         self.lean = 0.0;
@@ -210,7 +213,7 @@ impl State {
         self.step = Step::Try(Trial {
             low,
             high,
-            answers: self.answers(high),
+            answers: self.answers(low, high),
             part: 0,
             ln_rates: [0.0; 4],
             ln_latency: 0.0,
@@ -220,13 +223,13 @@ impl State {
     }
 
     /// How many answers a part needs, so that the trial is as exact as it has to be.
-    fn answers(&self, high: usize) -> usize {
+    fn answers(&self, low: usize, high: usize) -> usize {
         let error = if self.span > WIDE {
             WIDE_ERROR
         } else {
             NARROW_ERROR
         };
-        let needed = self.variance / (error * 2.0 * self.span).powi(2);
+        let needed = self.variance / (error * width(low, high)).powi(2);
         let running = high as f64;
         needed.clamp(FEWEST.max(running), MOST.max(8.0 * running)) as usize
     }
@@ -239,15 +242,15 @@ impl State {
         if is_change {
             return;
         }
-        let width = (trial.high as f64 / trial.low as f64).ln();
+        let width = width(trial.low, trial.high);
         let elasticity = (b + c - a - d) / 2.0 / width;
         let target = self.target(trial.ln_latency / 4.0, elasticity);
         let off = elasticity - target;
         let before = self.middle;
         if self.span > WIDE {
-            self.search(off, target);
+            self.search(off, target, width / 2.0);
         } else {
-            self.steer(off.clamp(-1.0, 1.0));
+            self.steer(off.clamp(-1.0, 1.0), width / 2.0);
         }
         self.middle = self.bounds.hold(self.middle, before);
     }
@@ -266,7 +269,7 @@ impl State {
 
     /// Goes to where the target should be, if the rate bends between the two limits; past them, and
     /// the further the longer it goes on, if it bends outside.
-    fn search(&mut self, off: f64, target: f64) {
+    fn search(&mut self, off: f64, target: f64, half: f64) {
         let room = if off > 0.0 { 1.0 - target } else { target };
         let reach = (off / room).clamp(-1.0, 1.0);
         let towards = if reach.abs() > 0.5 {
@@ -276,7 +279,7 @@ impl State {
         };
         let goes_on = towards != 0 && towards == self.last;
         let times = if goes_on { 2.0 } else { 1.0 };
-        self.middle *= (times * reach * self.span).exp();
+        self.middle *= (times * reach * half).exp();
         if towards == 0 {
             self.span = (self.span * NARROWED).max(NARROWEST);
         } else if goes_on {
@@ -287,8 +290,8 @@ impl State {
     }
 
     /// Moves a little, as one trial says little; many that say the same make the next one wide.
-    fn steer(&mut self, off: f64) {
-        self.middle *= (GAIN * self.span * off).exp();
+    fn steer(&mut self, off: f64, half: f64) {
+        self.middle *= (GAIN * half * off).exp();
         self.lean = self.lean * MEMORY + off;
         if self.lean.abs() > LEAN {
             self.last = self.lean.signum() as i8;
@@ -339,4 +342,10 @@ impl Part {
     fn is_bound(&self) -> bool {
         self.bound * 10 >= self.answers * 8
     }
+}
+
+/// The logarithm of the ratio of two limits. They are whole: small ones are further apart than the
+/// span asks for.
+fn width(low: usize, high: usize) -> f64 {
+    (high as f64 / low as f64).ln()
 }
