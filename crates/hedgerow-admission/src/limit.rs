@@ -27,6 +27,19 @@ pub use self::vegas::{Vegas, VegasConfig};
 /// a new limit takes effect at once, for those who wait too. Behind an `Arc` it is shared.
 ///
 /// A limit of 0 lets nobody start until it rises again.
+///
+/// # Which one
+///
+/// | what is known of the service | policy |
+/// | --- | --- |
+/// | how many calls it can take | [`Fixed`] |
+/// | somebody else decides | [`Dynamic`] |
+/// | one process calls it | [`Elasticity`] |
+/// | a few processes call it | [`Vegas`], or [`Gradient`] where a longer queue may stand |
+/// | it refuses what is too much, or a latency is set; any number of processes | [`Aimd`] |
+///
+/// Those that learn never take an end that was no answer for a low latency, fall where a service
+/// times out, and move only while the limit holds calls back.
 pub trait LimitPolicy: Send + Sync {
     /// The limit now. Cheap: it is asked at every admission and at every end, under the queue's lock.
     fn limit(&self) -> usize;

@@ -64,12 +64,13 @@ impl Health {
     }
 
     /// Counts an end, and says whether the limit is to fall for it: once for all the calls that
-    /// were running when it fell. `slow` is a call that took too long, by the policy's word.
-    pub(super) fn falls(&mut self, sample: &Sample, slow: bool, limit: usize) -> bool {
+    /// were running when it fell. `ln` is how long it took, from [`ln_nanos`]; `slow` that this
+    /// was too long, by the policy's word.
+    pub(super) fn falls(&mut self, sample: &Sample, ln: f64, slow: bool, limit: usize) -> bool {
         if sample.outcome == Outcome::Failed || self.is_known(sample) {
             return false;
         }
-        self.count(sample, slow);
+        self.count(sample, ln, slow);
         let size = limit.max(FEWEST);
         let window = self.window;
         // One alone is no share, unless none is put up with.
@@ -95,8 +96,7 @@ impl Health {
         false
     }
 
-    fn count(&mut self, sample: &Sample, slow: bool) {
-        let ln = ln_nanos(sample);
+    fn count(&mut self, sample: &Sample, ln: f64, slow: bool) {
         let window = &mut self.window;
         window.ends += 1;
         match sample.outcome {

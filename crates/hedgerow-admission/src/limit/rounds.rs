@@ -76,7 +76,8 @@ impl Rounds {
         step: impl FnOnce(f64, f64) -> f64,
     ) {
         let limit = published.get();
-        if self.health.falls(sample, false, limit) {
+        let ln = ln_nanos(sample);
+        if self.health.falls(sample, ln, false, limit) {
             self.limit = self.bounds.hold(self.limit * BACKOFF, self.limit);
             self.halved = false;
             return self.publish(published);
@@ -90,7 +91,7 @@ impl Rounds {
         }
         self.count += 1;
         self.bound += usize::from(is_bound(sample, limit));
-        self.ln_sum += ln_nanos(sample);
+        self.ln_sum += ln;
         let size = (self.limit as usize * PER_CALL).clamp(FEWEST, MOST);
         // What all others are compared with is measured twice as well.
         let size = if self.halved { 2 * size } else { size };

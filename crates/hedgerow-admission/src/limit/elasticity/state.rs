@@ -26,6 +26,8 @@ const NARROW_ERROR: f64 = 0.3;
 /// A trial whose equal parts differ by so many times their variance met a change of the service:
 /// it is void.
 const CHANGE: f64 = 9.0;
+/// The least variance: a service that was perfectly steady for long may still change.
+const STEADIEST: f64 = 1e-4;
 /// The fewest answers in a part of a trial, or as many as may run if that is more.
 const FEWEST: f64 = 32.0;
 /// The most, or eight times as many as may run.
@@ -125,7 +127,8 @@ impl State {
             .part
             .idle
             .saturating_add(gap.saturating_sub(sample.elapsed));
-        if self.health.falls(sample, false, limit) {
+        let ln = ln_nanos(sample);
+        if self.health.falls(sample, ln, false, limit) {
             self.fall(limit);
             return Some(self.watch(sample.in_flight.min(limit)));
         }
@@ -136,7 +139,7 @@ impl State {
             Step::Watch => (limit * 8).clamp(32, 256).max(limit),
             Step::Try(trial) => trial.answers,
         };
-        let took = self.part.count(sample, limit, answers)?;
+        let took = self.part.count(sample, ln, limit, answers)?;
         self.least = self.least.min(self.part.latency());
         if took.is_zero() || self.part.idle > took / 4 || !self.part.is_bound() {
             return Some(self.watch(0));
@@ -234,11 +237,13 @@ impl State {
         needed.clamp(FEWEST.max(running), MOST.max(8.0 * running)) as usize
     }
 
+    /// Moves by what a trial says of the elasticity, unless the service changed in the midst of it.
     fn conclude(&mut self, trial: &Trial) {
         let [a, b, c, d] = trial.ln_rates;
         let noise = ((b - c).powi(2) + (a - d).powi(2)) / 4.0 * trial.answers as f64;
         let is_change = noise > CHANGE * self.variance;
         self.variance += 0.1 * (noise.min(4.0 * self.variance) - self.variance);
+        self.variance = self.variance.max(STEADIEST);
         if is_change {
             return;
         }
@@ -317,7 +322,13 @@ impl Part {
     }
 
     /// Counts an answer, and says how long the part took if that was its last.
-    fn count(&mut self, sample: &Sample, limit: usize, answers: usize) -> Option<Duration> {
+    fn count(
+        &mut self,
+        sample: &Sample,
+        ln: f64,
+        limit: usize,
+        answers: usize,
+    ) -> Option<Duration> {
         if self.skip > 0 {
             self.skip -= 1;
             return None;
@@ -329,7 +340,7 @@ impl Part {
         };
         self.answers += 1;
         self.bound += usize::from(is_bound(sample, limit));
-        self.ln_sum += ln_nanos(sample);
+        self.ln_sum += ln;
         (self.answers >= answers).then(|| sample.now.saturating_duration_since(began))
     }
 

@@ -24,7 +24,7 @@ fn best() -> [(f64, f64); 2] {
         let limits = (24..=64).filter(|limit| limit % 2 == 0 || *limit < 40);
         let told: Vec<(usize, [(f64, f64); 2])> = limits
             .map(|limit| {
-                let fixed = Fixed::new(limit.try_into().unwrap());
+                let fixed = fixed(limit);
                 let told = run(&fixed, &WORKERS, &PHASES, 1);
                 (limit, OVERLOADS.map(|phase| rate_and_p99(&told[phase])))
             })
@@ -35,11 +35,15 @@ fn best() -> [(f64, f64); 2] {
             let (limit, told) = told
                 .iter()
                 .find(|(_, told)| told[phase].0 >= 0.998 * most)
-                .unwrap();
+                .expect("the greatest is among them");
             assert_eq!(*limit, 32, "phase {phase}");
             told[phase]
         })
     })
+}
+
+fn fixed(limit: usize) -> Fixed {
+    Fixed::new(limit.try_into().expect("none is 0"))
 }
 
 fn rate_and_p99(told: &Told) -> (f64, f64) {
@@ -158,8 +162,10 @@ fn those_who_share_a_service_push_each_other_so_far_and_no_further() {
         ("Aimd", 4, 60.0..100.0),
         ("Vegas", 2, 28.0..45.0),
         ("Vegas", 4, 32.0..75.0),
+        ("Vegas", 8, 100.0..250.0),
         ("Gradient", 2, 32.0..55.0),
         ("Gradient", 4, 70.0..200.0),
+        ("Gradient", 8, 250.0..500.0),
         ("Elasticity", 2, 50.0..250.0),
         // The reason for the words on sharing in its docs.
         ("Elasticity", 4, 500.0..5_000.0),
@@ -204,7 +210,7 @@ fn other_services_are_met_as_well() {
             depth,
             ..WORKERS
         };
-        let fixed = Fixed::new(workers.try_into().unwrap());
+        let fixed = fixed(workers);
         let best = rate_and_p99(&run(&fixed, &workload, &[overload], 1)[0]);
         for name in ["Vegas", "Gradient", "Elasticity"] {
             let policy = policy(name, 20);

@@ -127,6 +127,7 @@ enum Event {
 
 struct State<'a> {
     policy: &'a dyn LimitPolicy,
+    epoch: Instant,
     workers: usize,
     busy: usize,
     running: usize,
@@ -139,7 +140,43 @@ struct State<'a> {
     rng: StdRng,
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
+    fn new(policy: &'a dyn LimitPolicy, workload: &Workload, seed: u64) -> Self {
+        Self {
+            policy,
+            epoch: epoch(),
+            workers: workload.workers,
+            busy: 0,
+            running: 0,
+            queue: 0,
+            fifo: VecDeque::new(),
+            events: BinaryHeap::new(),
+            order: 0,
+            service: lognormal(workload.mean_ms, workload.cv),
+            slower: 1.0,
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    fn end(&mut self, now: u64, began: u64, told: &mut Told) {
+        self.busy -= 1;
+        let time = now - began;
+        let before = self.policy.limit();
+        self.policy.observe(&Sample::new(
+            self.epoch + Duration::from_nanos(now),
+            Duration::from_nanos(time),
+            Outcome::Answered,
+            self.running,
+            self.queue,
+        ));
+        self.running -= 1;
+        told.answers.push((now, time));
+        if self.policy.limit() != before {
+            told.limits.push((now, self.policy.limit()));
+        }
+        self.admit(now);
+    }
+
     fn at(&mut self, time: u64, event: Event) {
         self.order += 1;
         self.events.push(Reverse((time, self.order, event)));
@@ -173,22 +210,7 @@ pub(crate) fn run(
     phases: &[Phase],
     seed: u64,
 ) -> Vec<Told> {
-    let sigma2 = (1.0 + workload.cv * workload.cv).ln();
-    let mu = workload.mean_ms.ln() - sigma2 / 2.0;
-    let epoch = epoch();
-    let mut s = State {
-        policy,
-        workers: workload.workers,
-        busy: 0,
-        running: 0,
-        queue: 0,
-        fifo: VecDeque::new(),
-        events: BinaryHeap::new(),
-        order: 0,
-        service: LogNormal::new(mu, sigma2.sqrt()).unwrap(),
-        slower: 1.0,
-        rng: StdRng::seed_from_u64(seed),
-    };
+    let mut s = State::new(policy, workload, seed);
     let mut start = 0;
     for (index, phase) in phases.iter().enumerate() {
         s.at(start, Event::Phase(index));
@@ -226,23 +248,8 @@ pub(crate) fn run(
                 s.at(now + next as u64 + 1, Event::Arrival);
             }
             Event::End(began) => {
-                s.busy -= 1;
-                let time = now - began;
-                let before = policy.limit();
-                policy.observe(&Sample::new(
-                    epoch + Duration::from_nanos(now),
-                    Duration::from_nanos(time),
-                    Outcome::Answered,
-                    s.running,
-                    s.queue,
-                ));
-                s.running -= 1;
-                let last = told.last_mut().unwrap();
-                last.answers.push((now, time));
-                if policy.limit() != before {
-                    last.limits.push((now, policy.limit()));
-                }
-                s.admit(now);
+                let told = told.last_mut().expect("a phase comes before all ends");
+                s.end(now, began, told);
             }
         }
     }
@@ -328,8 +335,7 @@ pub(crate) const OUTCOMES: [Outcome; 5] = [
 
 /// Workers that share their time: beyond their number each call takes longer.
 pub(crate) fn shared(workers: usize, mean_ms: f64) -> impl Fn(usize, &mut StdRng) -> f64 {
-    let sigma2 = 1.25f64.ln();
-    let law = LogNormal::new(mean_ms.ln() - sigma2 / 2.0, sigma2.sqrt()).unwrap();
+    let law = lognormal(mean_ms, 0.5);
     move |running, rng| law.sample(rng) * (running as f64 / workers as f64).max(1.0)
 }
 
@@ -341,4 +347,9 @@ pub(crate) fn settled(limits: &[f64], range: std::ops::Range<f64>) -> Option<usi
     let last = means.iter().rposition(|mean| !range.contains(mean));
     let after = last.map_or(0, |last| last + 1);
     (after < means.len()).then_some(after)
+}
+
+fn lognormal(mean: f64, cv: f64) -> LogNormal<f64> {
+    let variance = (1.0 + cv * cv).ln();
+    LogNormal::new(mean.ln() - variance / 2.0, variance.sqrt()).expect("a finite deviation")
 }
