@@ -116,6 +116,12 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    // Each case is a hundred and fifty thousand calls to each policy.
+    #![proptest_config(ProptestConfig::with_cases(cases().min(500) / 4))]
+
     #[test]
     fn after_any_sequence_a_healthy_service_raises_it_again(
         stretches in prop::collection::vec(stretch(), 1..20),
