@@ -32,7 +32,10 @@ pub use crate::ledger::{
     Answer, BookId, Claim, Correction, Decision, Later, Leased, Ledger, LocalLedger, MAX_RATES,
     Receipt,
 };
-pub use crate::limit::{Fixed, LimitPolicy, Outcome, Sample};
+pub use crate::limit::{
+    Aimd, AimdConfig, Dynamic, Elasticity, ElasticityConfig, Fixed, Gradient, GradientConfig,
+    LimitError, LimitPolicy, Outcome, Sample, Vegas, VegasConfig,
+};
 pub use crate::permit::{Admission, Permit};
 pub use crate::pool::{Pool, ResourceState, Verdict};
 pub use crate::queue::{DropRule, Order, Queue};

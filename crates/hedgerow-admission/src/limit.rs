@@ -1,8 +1,25 @@
 //! How many calls may run at once.
 
+mod bounds;
+mod error;
+mod dynamic;
+mod health;
+mod aimd;
+mod rounds;
+mod vegas;
+mod gradient;
+mod elasticity;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use self::aimd::{Aimd, AimdConfig};
+pub use self::dynamic::Dynamic;
+pub use self::elasticity::{Elasticity, ElasticityConfig};
+pub use self::error::LimitError;
+pub use self::gradient::{Gradient, GradientConfig};
+pub use self::vegas::{Vegas, VegasConfig};
 
 /// Decides how many calls may run at once.
 ///
@@ -10,6 +27,19 @@ use std::time::{Duration, Instant};
 /// a new limit takes effect at once, for those who wait too. Behind an `Arc` it is shared.
 ///
 /// A limit of 0 lets nobody start until it rises again.
+///
+/// # Which one
+///
+/// | what is known of the service | policy |
+/// | --- | --- |
+/// | how many calls it can take | [`Fixed`] |
+/// | somebody else decides | [`Dynamic`] |
+/// | one process calls it | [`Elasticity`] |
+/// | a few processes call it | [`Vegas`], or [`Gradient`] where a longer queue may stand |
+/// | it refuses what is too much, or a latency is set; any number of processes | [`Aimd`] |
+///
+/// Those that learn never take an end that was no answer for a low latency, fall where a service
+/// times out, and move only while the limit holds calls back.
 pub trait LimitPolicy: Send + Sync {
     /// The limit now. Cheap: it is asked at every admission and at every end, under the queue's lock.
     fn limit(&self) -> usize;
@@ -101,6 +131,23 @@ impl LimitPolicy for Fixed {
     #[inline]
     fn learns(&self) -> bool {
         false
+    }
+}
+
+impl<T: LimitPolicy + ?Sized> LimitPolicy for Box<T> {
+    #[inline]
+    fn limit(&self) -> usize {
+        (**self).limit()
+    }
+
+    #[inline]
+    fn observe(&self, sample: &Sample) {
+        (**self).observe(sample);
+    }
+
+    #[inline]
+    fn learns(&self) -> bool {
+        (**self).learns()
     }
 }
 

@@ -336,9 +336,10 @@ impl<T> Shared<T> {
         }
         let limit = self.limit_now();
         let mut wakes = Wakes::default();
-        let moment = {
+        let (before, moment) = {
             let mut state = self.state.lock();
             state.limit = limit;
+            let before = state.moment();
             if state.waiting > 0 && now.is_none() {
                 now = Some(clock());
             }
@@ -348,11 +349,11 @@ impl<T> Shared<T> {
                 places.judge(resource, verdict, at);
             }
             state.end(&self.rules, &admitted.grant, now, false, &mut wakes);
-            state.moment()
+            (before, state.moment())
         };
         wakes.wake();
         if let Some(now) = now {
-            self.learn(admitted, outcome, now, moment);
+            self.learn(admitted, outcome, now, (before, moment));
         }
     }
 
@@ -368,12 +369,18 @@ impl<T> Shared<T> {
     }
 
     /// The policy and the recorder are told of an end.
-    fn learn(&self, admitted: &Admitted, outcome: Outcome, now: Instant, moment: Moment) {
+    fn learn(
+        &self,
+        admitted: &Admitted,
+        outcome: Outcome,
+        now: Instant,
+        (before, moment): (Moment, Moment),
+    ) {
         let ran = admitted
             .at
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if let Some(policy) = self.limit.learner() {
-            let sample = Sample::new(now, ran, outcome, moment.active + 1, moment.queued);
+            let sample = Sample::new(now, ran, outcome, before.active, before.queued);
             // Its panic costs it this sample.
             let _ = catch_unwind(AssertUnwindSafe(|| policy.observe(&sample)));
             if moment.queued > 0 && self.limit_now() != moment.limit {

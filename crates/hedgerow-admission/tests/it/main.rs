@@ -13,3 +13,4 @@ mod overload;
 mod pool;
 mod rates;
 mod service;
+mod limits;
