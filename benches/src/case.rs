@@ -196,8 +196,6 @@ impl Subject {
             Self::ReplayBody => "replay-body",
             Self::Posting => "posting",
             Self::Tower => "tower",
-            Self::TowerConcurrency => "tower's ConcurrencyLimit",
-            Self::TowerLimits => "tower's ConcurrencyLimit and RateLimit",
             Self::TowerConcurrency => "tower-concurrency",
             Self::TowerLimits => "tower-limits",
             Self::TowerResilience => "tower-resilience",

@@ -132,6 +132,14 @@ pub trait Asks<Req, T = ()> {
     /// What this request asks.
     fn ask(&self, request: &Req) -> Ask;
 
+    /// What it costs, if it can never ask anything else and reading it cannot panic: such a request is
+    /// admitted faster. Defaults to `None`.
+    #[inline]
+    fn plain_cost(&self, request: &Req) -> Option<u64> {
+        let _ = request;
+        None
+    }
+
     /// Hands the resource of the pool to a request that starts. Defaults to nothing.
     #[inline]
     fn assign(&self, request: &mut Req, resource: &T) {
@@ -196,6 +204,11 @@ impl<Req, T> Asks<Req, T> for Same {
     #[inline]
     fn ask(&self, _: &Req) -> Ask {
         Ask::new()
+    }
+
+    #[inline]
+    fn plain_cost(&self, _: &Req) -> Option<u64> {
+        Some(1)
     }
 }
 

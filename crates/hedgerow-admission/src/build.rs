@@ -16,7 +16,7 @@ use crate::limit::LimitPolicy;
 use crate::pool::Pool;
 use crate::queue::{Queue, Rules, State};
 use crate::rate::{Rate, Unit};
-use crate::shared::{Limit, Shared, Told};
+use crate::shared::{Limit, Plain, Shared, Told};
 use crate::sync::Mutex;
 
 const MOST_AT_ONCE: usize = 1_000_000;
@@ -171,7 +171,13 @@ impl<T> GateBuilder<T> {
             return Err(first);
         }
         let (resources, places) = self.pool.open()?;
-        let ledger = self.ledger.unwrap_or_else(|| Arc::new(LocalLedger::new()));
+        let (ledger, own): (Arc<dyn Ledger>, _) = match self.ledger {
+            Some(ledger) => (ledger, None),
+            None => {
+                let own = Arc::new(LocalLedger::new());
+                (own.clone(), Some(own))
+            }
+        };
         let mut rates = Vec::with_capacity(self.rates.len());
         for rate in self.rates {
             rates.push((ledger.open(&rate)?, rate));
@@ -183,13 +189,25 @@ impl<T> GateBuilder<T> {
                 Limit::Policy(policy, AtomicUsize::new(usize::MAX))
             }
         };
+        let settles = rates.iter().any(|(_, rate)| rate.unit() == Unit::Tokens);
+        let watched = places.is_some() || limit.learner().is_some() || self.recorder.is_some();
+        let plain = match (&*rates, own) {
+            _ if watched || self.per_key.is_some() => Plain::No,
+            ([], _) => Plain::Limit,
+            ([(book, rate)], Some(own)) if !rate.is_per_key() => {
+                Plain::Rate(own, *book, rate.unit())
+            }
+            _ => Plain::No,
+        };
         Ok(Gate::new(Shared {
             timed: !rates.is_empty() || places.is_some() || limit.learner().is_some(),
+            plain,
+            light: !watched && !settles && self.per_key.is_none(),
             state: Mutex::new(State::new(self.queue, self.per_key, places)),
             rules: Rules {
                 queue: self.queue,
                 quiet: rates.is_empty() || ledger.answers_at_once(),
-                settles: rates.iter().any(|(_, rate)| rate.unit() == Unit::Tokens),
+                settles,
                 rates,
                 ledger,
                 max_depth: self.max_depth,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hedgerow_core::BoxError;
-use pin_project::pin_project;
+use pin_project::{pin_project, pinned_drop};
 use tower_service::Service;
 
 use crate::ask::Asks;
@@ -15,68 +15,106 @@ use crate::layer::Parts;
 use crate::limit::Outcome;
 use crate::permit::{Permit, Waiting};
 use crate::review::{Review, Reviews};
+use crate::service::Core;
+use crate::shared::{Pass, Shared};
 
 /// The response future of [`AdmissionService`](crate::AdmissionService).
 ///
 /// Dropping it leaves the queue, or gives back the place and what was reserved.
-#[pin_project]
+#[pin_project(PinnedDrop)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S: Service<Req>, P, Req, T = ()> {
+    /// The call, once it was sent.
     #[pin]
-    stage: Stage<S, Req, S::Future, T>,
-    parts: Arc<P>,
+    running: Option<S::Future>,
+    /// What it came in with, if it came the plain way and has not ended.
+    pass: Option<Pass>,
+    /// All others. Boxed: most requests come the plain way.
+    long: Option<Pin<Box<Long<S, Req, T>>>>,
+    core: Arc<Core<P, T>>,
 }
 
-#[pin_project(project = StageProj)]
-enum Stage<S, Req, F, T> {
-    /// In the queue.
-    Waiting {
-        #[pin]
-        waiting: Waiting<T>,
-        next: Option<(S, Req)>,
-    },
-    /// Admitted; the service below gets ready.
-    Readying {
-        permit: Option<Permit<T>>,
-        next: Option<(S, Req)>,
-    },
-    /// The future first: it is dropped before its permit goes to the next.
-    Running {
-        #[pin]
-        running: F,
-        permit: Option<Permit<T>>,
-    },
-    /// Not admitted; `None` when its end was told.
-    Refused(Option<Overloaded>),
+/// A request that waits, or has more than a place and something of one rate.
+#[pin_project]
+pub(crate) struct Long<S, Req, T> {
+    #[pin]
+    waiting: Option<Waiting<T>>,
+    /// Once it was admitted.
+    permit: Option<Permit<T>>,
+    /// The clone that will send it, until it is sent.
+    next: Option<(S, Req)>,
+    refused: Option<Overloaded>,
 }
 
 impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
+    /// It was sent, and came the plain way.
     #[inline]
-    pub(crate) const fn running(running: S::Future, permit: Permit<T>, parts: Arc<P>) -> Self {
-        let permit = Some(permit);
-        let stage = Stage::Running { running, permit };
-        Self { stage, parts }
+    pub(crate) const fn plain(
+        running: S::Future,
+        pass: Option<Pass>,
+        core: Arc<Core<P, T>>,
+    ) -> Self {
+        Self {
+            running: Some(running),
+            pass,
+            long: None,
+            core,
+        }
     }
 
-    pub(crate) fn readying(mut permit: Permit<T>, next: (S, Req), parts: Arc<P>) -> Self {
-        permit.set_sent(false);
-        let stage = Stage::Readying {
+    fn long(running: Option<S::Future>, long: Long<S, Req, T>, core: Arc<Core<P, T>>) -> Self {
+        Self {
+            running,
+            pass: None,
+            long: Some(Box::pin(long)),
+            core,
+        }
+    }
+
+    /// It was sent, with this permit.
+    pub(crate) fn sent(running: S::Future, permit: Permit<T>, core: Arc<Core<P, T>>) -> Self {
+        let long = Long {
             permit: Some(permit),
-            next: Some(next),
+            ..Long::EMPTY
         };
-        Self { stage, parts }
+        Self::long(Some(running), long, core)
     }
 
-    pub(crate) const fn waiting(waiting: Waiting<T>, next: (S, Req), parts: Arc<P>) -> Self {
-        let next = Some(next);
-        let stage = Stage::Waiting { waiting, next };
-        Self { stage, parts }
+    /// It was admitted; the clone that sends it has to get ready.
+    pub(crate) fn admitted(permit: Permit<T>, next: (S, Req), core: Arc<Core<P, T>>) -> Self {
+        let long = Long {
+            permit: Some(permit.unsent()),
+            next: Some(next),
+            ..Long::EMPTY
+        };
+        Self::long(None, long, core)
     }
 
-    pub(crate) const fn refused(refused: Overloaded, parts: Arc<P>) -> Self {
-        let stage = Stage::Refused(Some(refused));
-        Self { stage, parts }
+    pub(crate) fn waiting(waiting: Waiting<T>, next: (S, Req), core: Arc<Core<P, T>>) -> Self {
+        let long = Long {
+            waiting: Some(waiting),
+            next: Some(next),
+            ..Long::EMPTY
+        };
+        Self::long(None, long, core)
     }
+
+    pub(crate) fn refused(refused: Overloaded, core: Arc<Core<P, T>>) -> Self {
+        let long = Long {
+            refused: Some(refused),
+            ..Long::EMPTY
+        };
+        Self::long(None, long, core)
+    }
+}
+
+impl<S, Req, T> Long<S, Req, T> {
+    const EMPTY: Self = Self {
+        waiting: None,
+        permit: None,
+        next: None,
+        refused: None,
+    };
 }
 
 impl<S, A, V, Req, T> Future for ResponseFuture<S, Parts<A, V>, Req, T>
@@ -94,88 +132,120 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            match this.stage.as_mut().project() {
-                // It runs: its result says how the call ended.
-                StageProj::Running { running, permit } => {
-                    let result = ready!(running.poll(cx));
-                    let mut permit = permit.take();
-                    // Gone before its permit goes to the next.
-                    this.stage.set(Stage::Refused(None));
-                    if let Some(permit) = &mut permit {
-                        permit.end(&result, &this.parts.reviews);
-                    }
-                    return Poll::Ready(result.map_err(Into::into));
-                }
-                // Its turn has come, or it was refused.
-                StageProj::Waiting { waiting, next } => {
-                    let (permit, next) = match ready!(waiting.poll(cx)) {
-                        Ok(permit) => {
-                            let mut permit = permit.in_flight();
-                            permit.set_sent(false);
-                            (Some(permit), next.take())
-                        }
-                        Err(refused) => {
-                            *next = None;
-                            return Poll::Ready(Err(refused.into()));
-                        }
-                    };
-                    this.stage.set(Stage::Readying { permit, next });
-                }
-                // The clone gets ready, and is called.
-                StageProj::Readying { permit, next } => {
-                    let (service, _) = next.as_mut().expect("polled after it was ready");
-                    if let Err(error) = ready!(service.poll_ready(cx)) {
-                        let result = Err(error);
-                        if let Some(mut permit) = permit.take() {
-                            permit.end(&result, &this.parts.reviews);
-                        }
-                        *next = None;
-                        return Poll::Ready(result.map_err(Into::into));
-                    }
-                    let mut permit = permit.take();
-                    let (mut service, mut request) = next.take().expect("it was just there");
-                    if let Some(permit) = &mut permit {
-                        permit.set_sent(true);
-                        this.parts.asks.assign(&mut request, permit.resource());
-                    }
-                    let running = service.call(request);
-                    this.stage.set(Stage::Running { running, permit });
-                }
-                StageProj::Refused(refused) => {
-                    let refused = refused.take().expect("polled after it was ready");
-                    return Poll::Ready(Err(refused.into()));
+        if this.running.is_none() {
+            let long = this.long.as_mut().expect("polled after it was ready");
+            match ready!(long.as_mut().poll_sent(&this.core.parts, cx)) {
+                Ok(running) => this.running.set(Some(running)),
+                Err(error) => {
+                    *this.long = None;
+                    return Poll::Ready(Err(error));
                 }
             }
+        }
+        let running = this.running.as_mut().as_pin_mut();
+        let running = running.expect("it runs, or was just sent");
+        let result = ready!(running.poll(cx));
+        // Gone before its place goes to the next.
+        this.running.set(None);
+        let reviews = &this.core.parts.reviews;
+        if let Some(pass) = this.pass.take() {
+            this.core
+                .shared
+                .finish_pass(pass, || reviews.review(&result));
+        } else if let Some(mut long) = this.long.take()
+            && let Some(permit) = long.as_mut().project().permit.take()
+        {
+            permit.end(reviews.review(&result));
+        }
+        Poll::Ready(result.map_err(Into::into))
+    }
+}
+
+#[pinned_drop]
+impl<S: Service<Req>, P, Req, T> PinnedDrop for ResponseFuture<S, P, Req, T> {
+    #[inline]
+    fn drop(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if let Some(pass) = this.pass.take() {
+            // Its place goes to the next after it, though its drop may panic.
+            let _place = Place::new(pass, &this.core.shared);
+            this.running.set(None);
+        } else if this.long.is_some() {
+            this.running.set(None);
         }
     }
 }
 
-impl<T> Permit<T> {
-    /// From now on a drop is a caller that left.
+/// A place that is given back unless it is kept: its caller has left, or something panics.
+pub(crate) struct Place<'a, T> {
+    pass: Option<Pass>,
+    shared: &'a Shared<T>,
+}
+
+impl<'a, T> Place<'a, T> {
     #[inline]
-    pub(crate) fn in_flight(mut self) -> Self {
-        self.set(Review::of(Outcome::Cancelled));
-        self
+    pub(crate) const fn new(pass: Pass, shared: &'a Shared<T>) -> Self {
+        let pass = Some(pass);
+        Self { pass, shared }
     }
 
-    /// The call has ended with this result.
     #[inline]
-    fn end<Res, E>(&mut self, result: &Result<Res, E>, reviews: &impl Reviews<Res, E>) {
-        self.set(reviews.review(result));
+    pub(crate) fn keep(mut self) -> Option<Pass> {
+        self.pass.take()
+    }
+}
+
+impl<T> Drop for Place<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            let left = || Review::of(Outcome::Cancelled);
+            self.shared.finish_pass(pass, left);
+        }
+    }
+}
+
+impl<S, Req, T> Long<S, Req, T> {
+    /// Waits for its turn, makes the clone ready, and calls it.
+    fn poll_sent<A, V>(
+        self: Pin<&mut Self>,
+        parts: &Parts<A, V>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Future, BoxError>>
+    where
+        S: Service<Req>,
+        S::Error: Into<BoxError>,
+        A: Asks<Req, T>,
+        V: Reviews<S::Response, S::Error>,
+    {
+        let mut this = self.project();
+        if let Some(refused) = this.refused.take() {
+            return Poll::Ready(Err(refused.into()));
+        }
+        if let Some(waiting) = this.waiting.as_mut().as_pin_mut() {
+            let admitted = ready!(waiting.poll(cx));
+            this.waiting.set(None);
+            *this.permit = Some(admitted?.unsent());
+        }
+        let (service, _) = this.next.as_mut().expect("polled after it was ready");
+        let ready = ready!(service.poll_ready(cx));
+        let (mut service, mut request) = this.next.take().expect("it was just there");
+        let permit = this.permit.as_mut().expect("it was admitted");
+        if let Err(error) = ready {
+            // Nothing was sent: all that was reserved is given back.
+            *this.permit = None;
+            return Poll::Ready(Err(error.into()));
+        }
+        permit.set_sent();
+        parts.asks.assign(&mut request, permit.resource());
+        Poll::Ready(Ok(service.call(request)))
     }
 }
 
 impl<S: Service<Req>, P, Req, T> fmt::Debug for ResponseFuture<S, P, Req, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match &self.stage {
-            Stage::Waiting { .. } => "waiting",
-            Stage::Readying { .. } => "readying",
-            Stage::Running { .. } => "running",
-            Stage::Refused(_) => "refused",
-        };
         f.debug_struct("ResponseFuture")
-            .field("stage", &stage)
+            .field("sent", &self.running.is_some())
             .finish_non_exhaustive()
     }
 }

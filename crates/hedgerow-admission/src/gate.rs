@@ -167,9 +167,9 @@ impl<T> Gate<T> {
         let state = self.shared.state.lock();
         let counts = state.counts;
         AdmissionStats {
-            entered: counts.entered,
-            started: counts.started,
-            started_at_once: counts.at_once,
+            entered: counts.plain + counts.entered,
+            started: counts.plain + counts.started,
+            started_at_once: counts.plain + counts.at_once,
             finished: counts.finished,
             aborted: counts.aborted,
             shed: counts.shed,
@@ -197,10 +197,11 @@ impl<T> Gate<T> {
     #[must_use]
     pub fn waited(&self, q: f64) -> Option<Duration> {
         let counts = self.shared.state.lock().counts;
-        let at_once = counts.at_once as f64 / counts.started.max(1) as f64;
-        if counts.started == 0 {
+        let started = counts.plain + counts.started;
+        if started == 0 {
             return None;
         }
+        let at_once = (counts.plain + counts.at_once) as f64 / started as f64;
         if q <= at_once {
             return Some(Duration::ZERO);
         }

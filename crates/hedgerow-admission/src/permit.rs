@@ -15,9 +15,9 @@ use crate::error::{Overloaded, ShedReason};
 use crate::ledger::{Decision, Later};
 use crate::limit::Outcome;
 use crate::pool::Verdict;
-use crate::queue::{Id, Kind, Looked};
+use crate::queue::{Grant, Id, Kind, Looked};
 use crate::review::Review;
-use crate::shared::{Admitted, Came, Shared, Story};
+use crate::shared::{Admitted, Came, Ending, Pass, Shared, Story};
 
 /// The right to run. It is given back when it is dropped.
 ///
@@ -27,12 +27,35 @@ use crate::shared::{Admitted, Came, Shared, Story};
 #[must_use = "the permit is given back at once if it is not held"]
 pub struct Permit<T = ()> {
     shared: Arc<Shared<T>>,
-    admitted: Admitted,
-    used: Option<u64>,
-    verdict: Verdict,
-    outcome: Option<Outcome>,
+    /// When it was given, if anybody wants to know.
+    at: Option<Instant>,
+    /// The word of the receipt for the first rate.
+    word: u64,
+    cost: u64,
+    /// What most permits do not have.
+    more: Option<Box<More>>,
+    /// How it ends if it is dropped.
+    end: End,
     /// Whether anything was sent with it.
     sent: bool,
+}
+
+/// A key, a resource, several rates, a story, or what was used.
+struct More {
+    grant: Grant,
+    story: Option<Box<Story>>,
+    used: Option<u64>,
+    verdict: Verdict,
+}
+
+/// How a permit ends if it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Answered, or cancelled while its thread panics.
+    Unsaid,
+    Said(Outcome),
+    /// It has ended.
+    Over,
 }
 
 /// Waiting for a [`Permit`]: see [`Gate::permit`](crate::Gate::permit).
@@ -92,57 +115,99 @@ impl<T> Arrival<T> {
 }
 
 impl<T> Permit<T> {
-    #[inline]
+    /// The permit of one that was admitted.
     pub(crate) fn new(shared: Arc<Shared<T>>, admitted: Admitted) -> Self {
+        let Admitted { grant, at, story } = admitted;
+        let plain = grant.key.is_none() && grant.resource.is_none() && story.is_none();
+        let word = grant.receipt.0[0];
+        let cost = grant.cost;
+        let more = (!plain || shared.rules.rates.len() > 1).then(|| {
+            Box::new(More {
+                grant,
+                story,
+                used: None,
+                verdict: Verdict::Keep,
+            })
+        });
+        let mut permit = Self::plain(shared, Pass { at, word, cost });
+        permit.more = more;
+        permit
+    }
+
+    /// The permit of one that came the plain way.
+    pub(crate) const fn plain(shared: Arc<Shared<T>>, pass: Pass) -> Self {
+        let Pass { at, word, cost } = pass;
         Self {
             shared,
-            admitted,
-            used: None,
-            verdict: Verdict::Keep,
-            outcome: None,
+            at,
+            word,
+            cost,
+            more: None,
+            end: End::Unsaid,
             sent: true,
         }
+    }
+
+    fn grant(&self) -> Grant {
+        Pass {
+            at: self.at,
+            word: self.word,
+            cost: self.cost,
+        }
+        .grant()
+    }
+
+    fn more(&mut self) -> &mut More {
+        let grant = self.grant();
+        self.more.get_or_insert_with(|| {
+            Box::new(More {
+                grant,
+                story: None,
+                used: None,
+                verdict: Verdict::Keep,
+            })
+        })
     }
 
     /// The resource that the pool gave; without a pool `()`.
     #[must_use]
     pub fn resource(&self) -> &T {
-        let at = self.admitted.grant.resource.unwrap_or(0);
-        &self.shared.resources[at as usize]
+        &self.shared.resources[self.resource_index().unwrap_or(0)]
     }
 
     /// Which resource of the pool it is, in the order in which they were written.
     #[must_use]
     pub fn resource_index(&self) -> Option<usize> {
-        self.admitted.grant.resource.map(|at| at as usize)
+        let more = self.more.as_ref()?;
+        more.grant.resource.map(|at| at as usize)
     }
 
     /// What a rate of tokens reserved.
     #[must_use]
-    pub fn reserved(&self) -> u64 {
-        self.admitted.grant.cost
+    pub const fn reserved(&self) -> u64 {
+        self.cost
     }
 
     /// What was used of a rate of tokens: it is settled to that at the end, however it ends.
     pub fn used(&mut self, tokens: u64) {
-        self.used = Some(tokens);
+        self.more().used = Some(tokens);
     }
 
     /// Leaves the resource alone for a time, and ends: "429 Too Many Requests".
     pub fn cool_down(mut self, time: Duration) {
-        self.verdict = Verdict::Cool(time);
+        self.more().verdict = Verdict::Cool(time);
         self.finish(Outcome::Refused);
     }
 
     /// Leaves the resource alone until it is revived, and ends: "401 Unauthorized".
     pub fn kill(mut self) {
-        self.verdict = Verdict::Kill;
+        self.more().verdict = Verdict::Kill;
         self.finish(Outcome::Failed);
     }
 
     /// Ends with this outcome.
     pub fn finish(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+        self.end = End::Said(outcome);
     }
 
     /// Runs a future with the permit, and ends with its outcome: answered if it is `Ok`, refused if it
@@ -151,46 +216,79 @@ impl<T> Permit<T> {
         mut self,
         work: impl Future<Output = Result<Res, E>>,
     ) -> Result<Res, E> {
-        self.outcome = Some(Outcome::Cancelled);
+        self.end = End::Said(Outcome::Cancelled);
         let result = work.await;
-        self.outcome = Some(match &result {
+        self.end = End::Said(match &result {
             Ok(_) => Outcome::Answered,
             Err(_) => Outcome::Refused,
         });
         result
     }
 
-    /// Sets whether anything is sent with it: if not, a drop gives back all that was reserved.
-    #[inline]
-    pub(crate) fn set_sent(&mut self, sent: bool) {
-        self.sent = sent;
+    /// From now on a drop is a caller that left, and nothing is sent yet.
+    pub(crate) fn unsent(mut self) -> Self {
+        self.end = End::Said(Outcome::Cancelled);
+        self.sent = false;
+        self
     }
 
-    /// Sets how it counts if it is dropped.
-    #[inline]
-    pub(crate) fn set(&mut self, review: Review) {
-        self.outcome = Some(review.outcome);
-        self.used = review.used;
-        self.verdict = review.verdict;
+    /// Now something is sent.
+    pub(crate) const fn set_sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// It ends with this.
+    pub(crate) fn end(mut self, review: Review) {
+        self.end_with(review);
+    }
+
+    fn end_with(&mut self, mut review: Review) {
+        self.end = End::Over;
+        if self.more.is_none() && self.sent {
+            let Self { at, word, cost, .. } = *self;
+            return self.shared.finish_pass(Pass { at, word, cost }, || review);
+        }
+        if let Some(more) = &self.more {
+            review.used = review.used.or(more.used);
+            if review.verdict == Verdict::Keep {
+                review.verdict = more.verdict;
+            }
+        }
+        let plain;
+        let (grant, story) = match &self.more {
+            Some(more) => (&more.grant, more.story.as_deref()),
+            None => {
+                plain = self.grant();
+                (&plain, None)
+            }
+        };
+        self.shared.finish(&Ending {
+            grant,
+            at: self.at,
+            story,
+            review,
+            sent: self.sent,
+        });
+    }
+
+    #[cold]
+    fn end_by_drop(&mut self) {
+        let outcome = match self.end {
+            End::Over => return,
+            End::Said(outcome) => outcome,
+            End::Unsaid if std::thread::panicking() => Outcome::Cancelled,
+            End::Unsaid => Outcome::Answered,
+        };
+        self.end_with(Review::of(outcome));
     }
 }
 
 impl<T> Drop for Permit<T> {
     #[inline]
     fn drop(&mut self) {
-        let outcome = self.outcome.unwrap_or_else(|| {
-            if std::thread::panicking() {
-                Outcome::Cancelled
-            } else {
-                Outcome::Answered
-            }
-        });
-        let review = Review {
-            outcome,
-            used: self.used,
-            verdict: self.verdict,
-        };
-        self.shared.finish(&self.admitted, review, self.sent);
+        if self.end != End::Over {
+            self.end_by_drop();
+        }
     }
 }
 
@@ -318,8 +416,8 @@ impl<T> PinnedDrop for Waiting<T> {
 impl<T> fmt::Debug for Permit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("reserved", &self.admitted.grant.cost)
-            .field("resource", &self.admitted.grant.resource)
+            .field("reserved", &self.cost)
+            .field("resource", &self.resource_index())
             .finish_non_exhaustive()
     }
 }

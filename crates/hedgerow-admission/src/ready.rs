@@ -31,9 +31,7 @@ enum Stage<T> {
 impl<T> Stage<T> {
     /// Ready, with nothing sent yet.
     fn unsent(permit: Permit<T>) -> Self {
-        let mut permit = permit.in_flight();
-        permit.set_sent(false);
-        Self::Ready(permit)
+        Self::Ready(permit.unsent())
     }
 }
 
@@ -76,7 +74,9 @@ where
                 }
                 Stage::Idle => {
                     let ask = Ask::new();
-                    self.stage = if let Some(admitted) = self.shared.enter_quietly(&ask) {
+                    self.stage = if let Some(pass) = self.shared.enter_plainly(1) {
+                        Stage::unsent(Permit::plain(self.shared.clone(), pass))
+                    } else if let Some(admitted) = self.shared.enter_quietly(&ask) {
                         Stage::unsent(Permit::new(self.shared.clone(), admitted))
                     } else {
                         match Arrival::new(&self.shared, ask, Kind::Readiness) {
@@ -99,8 +99,8 @@ where
         let Stage::Ready(permit) = std::mem::replace(&mut self.stage, Stage::Idle) else {
             panic!("called without being made ready");
         };
-        let mut permit = permit.in_flight();
-        permit.set_sent(true);
+        let mut permit = permit;
+        permit.set_sent();
         Running {
             inner: self.inner.call(request),
             permit: Some(permit),
@@ -128,8 +128,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
-        if let Some(mut permit) = this.permit.take() {
-            permit.set(Judged(OkWins).review(&result));
+        if let Some(permit) = this.permit.take() {
+            permit.end(Judged(OkWins).review(&result));
         }
         Poll::Ready(result.map_err(Into::into))
     }

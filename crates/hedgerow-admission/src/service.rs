@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::ask::{Ask, Asks};
 use crate::error::ShedReason;
-use crate::future::ResponseFuture;
+use crate::future::{Place, ResponseFuture};
 use crate::layer::{Extras, Parts};
 use crate::permit::{Arrival, Permit};
 use crate::queue::Kind;
@@ -23,17 +23,21 @@ pub struct AdmissionService<S, P, T = ()> {
     inner: S,
     /// Whether `inner` was made ready.
     ready: bool,
-    shared: Arc<Shared<T>>,
-    parts: Arc<P>,
+    core: Arc<Core<P, T>>,
+}
+
+/// What all clones of a service share.
+pub(crate) struct Core<P, T> {
+    pub(crate) shared: Arc<Shared<T>>,
+    pub(crate) parts: Arc<P>,
 }
 
 impl<S, P, T> AdmissionService<S, P, T> {
-    pub(crate) const fn new(inner: S, shared: Arc<Shared<T>>, parts: Arc<P>) -> Self {
+    pub(crate) fn new(inner: S, shared: Arc<Shared<T>>, parts: Arc<P>) -> Self {
         Self {
             inner,
             ready: false,
-            shared,
-            parts,
+            core: Arc::new(Core { shared, parts }),
         }
     }
 
@@ -44,6 +48,19 @@ impl<S, P, T> AdmissionService<S, P, T> {
 }
 
 impl<A, V> Parts<A, V> {
+    /// What a request costs that asks nothing else.
+    #[inline]
+    fn plain_cost<Req, T>(&self, request: &Req) -> Option<u64>
+    where
+        A: Asks<Req, T>,
+    {
+        let extra = self.extras != Extras::Same && Attempt::current().is_extra();
+        if extra || Deadline::current().is_some() {
+            return None;
+        }
+        self.asks.plain_cost(request)
+    }
+
     /// What a request asks, with what is known from above.
     #[inline]
     fn read<Req, T>(&self, request: &Req) -> Option<Ask>
@@ -94,22 +111,48 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let Some(ask) = self.parts.read(&request) else {
-            let refused = self.shared.refuse(ShedReason::AskPanicked);
-            return ResponseFuture::refused(refused, self.parts.clone());
-        };
-        if let Some(admitted) = self.shared.enter_quietly(&ask) {
-            let permit = Permit::new(self.shared.clone(), admitted).in_flight();
-            if !self.ready {
-                let next = (self.inner.clone(), request);
-                return ResponseFuture::readying(permit, next, self.parts.clone());
-            }
+        // Neither a key nor a deadline, and nobody waits: nothing else has to be known.
+        if self.ready
+            && let Some(cost) = self.core.parts.plain_cost(&request)
+            && let Some(pass) = self.core.shared.enter_plainly(cost)
+        {
             self.ready = false;
-            self.parts.asks.assign(&mut request, permit.resource());
+            let place = Place::new(pass, &self.core.shared);
+            let resource = &self.core.shared.resources[0];
+            self.core.parts.asks.assign(&mut request, resource);
             let running = self.inner.call(request);
-            return ResponseFuture::running(running, permit, self.parts.clone());
+            return ResponseFuture::plain(running, place.keep(), self.core.clone());
         }
-        self.queue(ask, request)
+        self.ask(request)
+    }
+}
+
+impl<S, A, V, T> AdmissionService<S, Parts<A, V>, T> {
+    /// All that a request may ask.
+    fn ask<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Parts<A, V>, Req, T>
+    where
+        S: Service<Req> + Clone,
+        A: Asks<Req, T>,
+    {
+        let core = self.core.clone();
+        let Some(ask) = core.parts.read(&request) else {
+            let refused = core.shared.refuse(ShedReason::AskPanicked);
+            return ResponseFuture::refused(refused, core);
+        };
+        let Some(admitted) = core.shared.enter_quietly(&ask) else {
+            return self.queue(ask, request);
+        };
+        let permit = Permit::new(core.shared.clone(), admitted).unsent();
+        if !self.ready {
+            let next = (self.inner.clone(), request);
+            return ResponseFuture::admitted(permit, next, core);
+        }
+        self.ready = false;
+        let mut permit = permit;
+        permit.set_sent();
+        core.parts.asks.assign(&mut request, permit.resource());
+        let running = self.inner.call(request);
+        ResponseFuture::sent(running, permit, core)
     }
 }
 
@@ -125,11 +168,11 @@ impl<S, P, T> AdmissionService<S, P, T> {
         let next = (self.inner.clone(), request);
         self.inner = fresh;
         self.ready = false;
-        let parts = self.parts.clone();
-        match Arrival::new(&self.shared, ask, Kind::Request) {
-            Arrival::Permit(permit) => ResponseFuture::readying(permit.in_flight(), next, parts),
-            Arrival::Waiting(waiting) => ResponseFuture::waiting(waiting, next, parts),
-            Arrival::Refused(refused) => ResponseFuture::refused(refused, parts),
+        let core = self.core.clone();
+        match Arrival::new(&core.shared, ask, Kind::Request) {
+            Arrival::Permit(permit) => ResponseFuture::admitted(permit, next, core),
+            Arrival::Waiting(waiting) => ResponseFuture::waiting(waiting, next, core),
+            Arrival::Refused(refused) => ResponseFuture::refused(refused, core),
         }
     }
 }
@@ -139,8 +182,7 @@ impl<S: Clone, P, T> Clone for AdmissionService<S, P, T> {
         Self {
             inner: self.inner.clone(),
             ready: false,
-            shared: self.shared.clone(),
-            parts: self.parts.clone(),
+            core: self.core.clone(),
         }
     }
 }

@@ -13,10 +13,11 @@ use crate::ask::{Ask, Priority};
 use crate::error::{Overloaded, ShedReason};
 use crate::event::{AdmissionEvent, Happened};
 use crate::key::Key;
-use crate::ledger::Decision;
+use crate::ledger::{BookId, Decision, LocalLedger, Receipt};
 use crate::limit::{LimitPolicy, Outcome, Sample};
 use crate::pool::Verdict;
 use crate::queue::{Closed, Ended, Entered, Grant, Id, Kind, Looked, Rules, State, Wakes};
+use crate::rate::Unit;
 use crate::review::Review;
 use crate::sync::Mutex;
 
@@ -26,6 +27,16 @@ pub(crate) enum Limit {
     Number(AtomicUsize),
     /// A policy, and the number that it is overridden by.
     Policy(Arc<dyn LimitPolicy>, AtomicUsize),
+}
+
+/// What a request without a key and a deadline needs when nobody waits.
+pub(crate) enum Plain {
+    /// More than that: the long way.
+    No,
+    /// A place.
+    Limit,
+    /// A place, and something of one rate.
+    Rate(Arc<LocalLedger>, BookId, Unit),
 }
 
 pub(crate) type Told = Option<Arc<dyn Recorder<AdmissionEvent> + Send + Sync>>;
@@ -39,6 +50,9 @@ pub(crate) struct Shared<T> {
     pub(crate) resources: Arc<[T]>,
     /// Waits that were more than nothing.
     pub(crate) waits: Latency,
+    pub(crate) plain: Plain,
+    /// Nobody wants to know how a request ended.
+    pub(crate) light: bool,
     /// Whether an admission needs to know the time, though nobody waits.
     pub(crate) timed: bool,
     pub(crate) ids: AtomicU64,
@@ -55,12 +69,46 @@ pub(crate) struct Story {
     pub(crate) waited: Duration,
 }
 
+/// What one has that was admitted the plain way: no more than it needs to be given back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    /// When, if anybody wants to know.
+    pub(crate) at: Option<Instant>,
+    /// The word of the receipt for the one rate.
+    pub(crate) word: u64,
+    pub(crate) cost: u64,
+}
+
+impl Pass {
+    /// As the queue keeps it.
+    pub(crate) fn grant(self) -> Grant {
+        let mut receipt = Receipt::default();
+        receipt.0[0] = self.word;
+        Grant {
+            receipt,
+            resource: None,
+            key: None,
+            cost: self.cost,
+        }
+    }
+}
+
 /// One that was admitted.
 pub(crate) struct Admitted {
     pub(crate) grant: Grant,
     /// When, if anybody wants to know.
     pub(crate) at: Option<Instant>,
     pub(crate) story: Option<Box<Story>>,
+}
+
+/// One that ran, at its end.
+pub(crate) struct Ending<'a> {
+    pub(crate) grant: &'a Grant,
+    pub(crate) at: Option<Instant>,
+    pub(crate) story: Option<&'a Story>,
+    pub(crate) review: Review,
+    /// Whether anything was sent: if not, all that was reserved is given back.
+    pub(crate) sent: bool,
 }
 
 /// One that came.
@@ -83,16 +131,14 @@ struct Moment {
 }
 
 impl Limit {
+    /// The limit now; `None` if the policy panics, which keeps the limit that it said last.
     #[inline]
-    fn now(&self, known: usize) -> usize {
+    fn now(&self) -> Option<usize> {
         match self {
-            Self::Number(number) => number.load(Ordering::Acquire),
+            Self::Number(number) => Some(number.load(Ordering::Acquire)),
             Self::Policy(policy, set) => match set.load(Ordering::Acquire) {
-                usize::MAX => {
-                    // One that panics keeps the limit that it said last.
-                    catch_unwind(AssertUnwindSafe(|| policy.limit())).unwrap_or(known)
-                }
-                number => number,
+                usize::MAX => catch_unwind(AssertUnwindSafe(|| policy.limit())).ok(),
+                number => Some(number),
             },
         }
     }
@@ -120,10 +166,61 @@ impl State {
 }
 
 impl<T> Shared<T> {
-    /// Refreshes the limit that the queue works with. Before the lock: a policy is user's code.
+    /// One who finds a place, and nobody waits: the quietest way of all.
     #[inline]
-    fn limit_now(&self) -> usize {
-        self.limit.now(usize::MAX)
+    pub(crate) fn enter_plainly(&self, cost: u64) -> Option<Pass> {
+        let at = match self.plain {
+            Plain::No => return None,
+            Plain::Limit => None,
+            Plain::Rate(..) => Some(clock()),
+        };
+        let limit = self.limit.now();
+        let mut state = self.state.lock();
+        state.set_limit(limit);
+        if !state.has_room() {
+            return None;
+        }
+        let word = match (&self.plain, at) {
+            (Plain::Rate(books, book, unit), Some(at)) => books.take_one(*book, *unit, cost, at)?,
+            _ => 0,
+        };
+        state.start_plainly();
+        Some(Pass { at, word, cost })
+    }
+
+    /// One that came the plain way has ended; how is only asked if anybody wants to know.
+    #[inline]
+    pub(crate) fn finish_pass(&self, pass: Pass, review: impl FnOnce() -> Review) {
+        if self.light {
+            return self.finish_plainly();
+        }
+        self.finish(&Ending {
+            grant: &pass.grant(),
+            at: pass.at,
+            story: None,
+            review: review(),
+            sent: true,
+        });
+    }
+
+    #[inline]
+    fn finish_plainly(&self) {
+        let mut state = self.state.lock();
+        if state.end_plainly() {
+            return;
+        }
+        drop(state);
+        self.finish_for_others();
+    }
+
+    #[cold]
+    fn finish_for_others(&self) {
+        let limit = self.limit.now();
+        self.with(|shared, state, now, wakes| {
+            state.set_limit(limit);
+            state.pump(&shared.rules, now, wakes);
+            state.tell_drained(wakes);
+        });
     }
 
     /// One who finds a place without waiting, if so.
@@ -132,10 +229,10 @@ impl<T> Shared<T> {
         if self.recorder.is_some() {
             return None;
         }
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         let at = (self.timed || ask.deadline.is_some()).then(clock);
         let mut state = self.state.lock();
-        state.limit = limit;
+        state.set_limit(limit);
         let grant = state.enter_quietly(&self.rules, ask, at)?;
         Some(Admitted {
             grant,
@@ -146,11 +243,11 @@ impl<T> Shared<T> {
 
     /// One who comes only if it need not wait.
     pub(crate) fn enter_at_once(&self, ask: &Ask) -> Option<Admitted> {
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         let now = clock();
         let (grant, moment) = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.set_limit(limit);
             let grant = state.enter_quietly(&self.rules, ask, Some(now))?;
             (grant, state.moment())
         };
@@ -166,12 +263,12 @@ impl<T> Shared<T> {
     /// One comes.
     pub(crate) fn enter(&self, ask: Ask, kind: Kind) -> Came {
         let now = clock();
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         let story = self.story(&ask);
         let mut wakes = Wakes::default();
         let (entered, moment) = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.set_limit(limit);
             let entered = state.enter(&self.rules, ask, kind, now, &mut wakes);
             (entered, state.moment())
         };
@@ -222,11 +319,11 @@ impl<T> Shared<T> {
     /// A waiter looks what has become of it.
     pub(crate) fn look(&self, id: Id, waker: &Waker) -> Looked {
         let now = clock();
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         let mut wakes = Wakes::default();
         let looked = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.set_limit(limit);
             state.look(&self.rules, id, waker, now, &mut wakes)
         };
         wakes.wake();
@@ -235,9 +332,9 @@ impl<T> Shared<T> {
 
     /// The ledger has answered a waiter.
     pub(crate) fn answered(&self, id: Id, decision: Decision) {
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         self.with(|shared, state, now, wakes| {
-            state.limit = limit;
+            state.set_limit(limit);
             state.answered(&shared.rules, id, decision, now, wakes);
         });
     }
@@ -309,51 +406,42 @@ impl<T> Shared<T> {
     }
 
     /// One that ran has ended.
-    #[inline]
-    pub(crate) fn finish(
-        &self,
-        admitted: &Admitted,
-        Review {
-            outcome,
-            used,
-            verdict,
-        }: Review,
-        sent: bool,
-    ) {
+    pub(crate) fn finish(&self, ended: &Ending<'_>) {
         let learner = self.limit.learner();
+        let Ending { grant, review, .. } = ended;
         let mut now = None;
-        let judged = verdict != Verdict::Keep;
-        if self.rules.settles || learner.is_some() || admitted.story.is_some() || judged {
+        let judged = review.verdict != Verdict::Keep;
+        if self.rules.settles || learner.is_some() || ended.story.is_some() || judged {
             let at = clock();
             now = Some(at);
-            if self.rules.settles && sent {
-                self.settle(&admitted.grant, outcome, used, at);
+            if self.rules.settles && ended.sent {
+                self.settle(grant, review.outcome, review.used, at);
             }
         }
-        if !sent {
+        if !ended.sent {
             let at = *now.get_or_insert_with(clock);
-            self.rules.refund(&admitted.grant, at, false);
+            self.rules.refund(grant, at, false);
         }
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         let mut wakes = Wakes::default();
         let (before, moment) = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.set_limit(limit);
             let before = state.moment();
             if state.waiting > 0 && now.is_none() {
                 now = Some(clock());
             }
-            if let (Some(resource), Some(at)) = (admitted.grant.resource, now)
+            if let (Some(resource), Some(at)) = (grant.resource, now)
                 && let Some(places) = &mut state.places
             {
-                places.judge(resource, verdict, at);
+                places.judge(resource, review.verdict, at);
             }
-            state.end(&self.rules, &admitted.grant, now, false, &mut wakes);
+            state.end(&self.rules, grant, now, false, &mut wakes);
             (before, state.moment())
         };
         wakes.wake();
         if let Some(now) = now {
-            self.learn(admitted, outcome, now, (before, moment));
+            self.learn(ended, now, (before, moment));
         }
     }
 
@@ -369,33 +457,28 @@ impl<T> Shared<T> {
     }
 
     /// The policy and the recorder are told of an end.
-    fn learn(
-        &self,
-        admitted: &Admitted,
-        outcome: Outcome,
-        now: Instant,
-        (before, moment): (Moment, Moment),
-    ) {
-        let ran = admitted
+    fn learn(&self, ended: &Ending<'_>, now: Instant, (before, moment): (Moment, Moment)) {
+        let outcome = ended.review.outcome;
+        let ran = ended
             .at
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if let Some(policy) = self.limit.learner() {
             let sample = Sample::new(now, ran, outcome, before.active, before.queued);
             // Its panic costs it this sample.
             let _ = catch_unwind(AssertUnwindSafe(|| policy.observe(&sample)));
-            if moment.queued > 0 && self.limit_now() != moment.limit {
+            if moment.queued > 0 && self.limit.now().is_some_and(|limit| limit != moment.limit) {
                 self.reconsider();
             }
         }
         let finished = Happened::Finished(outcome);
-        self.tell(admitted.story.as_deref(), finished, moment, ran);
+        self.tell(ended.story, finished, moment, ran);
     }
 
     /// The limit, a rate or a resource has changed.
     pub(crate) fn reconsider(&self) {
-        let limit = self.limit_now();
+        let limit = self.limit.now();
         self.with(|shared, state, now, wakes| {
-            state.limit = limit;
+            state.set_limit(limit);
             state.reconsider(&shared.rules, now, wakes);
         });
     }

@@ -21,6 +21,8 @@ pub(super) struct Book {
     limit: u64,
     period_ns: u64,
     burst: u64,
+    /// What may be owed at most: the price of the burst.
+    most: Scaled,
     /// When the bucket is full again.
     full_at: Scaled,
     /// Nothing starts before, in nanoseconds.
@@ -52,12 +54,14 @@ impl Book {
             limit,
             period_ns: u64::try_from(period.as_nanos()).unwrap_or(u64::MAX),
             burst,
+            most: 0,
             full_at: 0,
             paused_until: 0,
             base: 0,
             past: VecDeque::new(),
             grain: 0,
         };
+        book.most = book.price(burst);
         book.full_at = book.scaled(now);
         book.base = book.full_at;
         book
@@ -73,7 +77,7 @@ impl Book {
 
     fn finest(&self) -> u64 {
         // How long a whole burst takes to refill, in so many stretches.
-        let refill = self.price(self.burst) / u128::from(self.limit);
+        let refill = self.most / u128::from(self.limit);
         u64::try_from(refill / STRETCHES as u128).unwrap_or(u64::MAX)
     }
 
@@ -84,7 +88,7 @@ impl Book {
             return None;
         }
         let owed = self.full_at.saturating_sub(self.scaled(now));
-        let allowed = self.price(self.burst) - self.price(amount);
+        let allowed = self.most - self.price(amount);
         let at = if owed <= allowed {
             now
         } else {
@@ -98,14 +102,32 @@ impl Book {
     #[inline]
     pub(super) fn take(&mut self, now: u64, amount: u64) -> u64 {
         self.full_at = self.full_at.max(self.scaled(now)) + self.price(amount);
-        u64::try_from(self.full_at / u128::from(self.limit)).unwrap_or(u64::MAX)
+        // Its lower half is enough: what is owed is less than half of its range, or not given back.
+        self.full_at as u64
+    }
+
+    /// Takes `amount` if it may be taken now.
+    #[inline]
+    pub(super) fn try_take(&mut self, now: u64, amount: u64) -> Option<u64> {
+        let from = self.full_at.max(self.scaled(now));
+        let owed = from - self.scaled(now) + self.price(amount);
+        if owed > self.most || now < self.paused_until {
+            return None;
+        }
+        self.full_at = from + self.price(amount);
+        Some(self.full_at as u64)
     }
 
     /// Gives back what was just taken and never used; `full_at` is what `take` answered.
     ///
     /// What has refilled since is not given twice.
     pub(super) fn give_back(&mut self, now: u64, amount: u64, full_at: u64) {
-        let since = self.scaled(full_at).saturating_sub(self.scaled(now));
+        if self.most > Scaled::from(u64::MAX / 4) {
+            // Rates of a billion in an hour and more: what one request takes of them is nothing.
+            return;
+        }
+        let since = full_at.wrapping_sub(self.scaled(now) as u64).cast_signed();
+        let since = Scaled::from(u64::try_from(since).unwrap_or(0));
         self.full_at -= self.price(amount).min(since).min(self.full_at);
     }
 
@@ -203,7 +225,7 @@ impl Book {
             return 0;
         }
         let owed = self.full_at.saturating_sub(self.scaled(now));
-        let left = self.price(self.burst).saturating_sub(owed) / u128::from(self.period_ns);
+        let left = self.most.saturating_sub(owed) / u128::from(self.period_ns);
         u64::try_from(left).unwrap_or(u64::MAX)
     }
 
@@ -212,6 +234,7 @@ impl Book {
         let owed = self.full_at.saturating_sub(self.scaled(now));
         self.limit = limit;
         self.burst = burst;
+        self.most = self.price(burst);
         self.full_at = self.scaled(now) + owed;
         self.forget();
     }

@@ -80,6 +80,35 @@ impl LocalLedger {
     }
 }
 
+impl LocalLedger {
+    /// Takes of one rate that no key has for itself, if that is possible now; what is told is the word
+    /// of a [`Receipt`].
+    #[inline]
+    pub(crate) fn take_one(
+        &self,
+        book: BookId,
+        rate: Unit,
+        cost: u64,
+        now: Instant,
+    ) -> Option<u64> {
+        let books = &mut *self.books.lock();
+        let now = books.nanos(now);
+        let book = &mut books.accounts[book.0 as usize].shared;
+        match rate {
+            Unit::Requests => book.try_take(now, 1),
+            Unit::Tokens => {
+                if book.when(now, cost) != Some(now) {
+                    return None;
+                }
+                let number = books.next;
+                books.next += 1;
+                book.take_open(now, cost, number);
+                Some(number)
+            }
+        }
+    }
+}
+
 impl Default for LocalLedger {
     fn default() -> Self {
         Self::new()

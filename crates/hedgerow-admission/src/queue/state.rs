@@ -70,6 +70,8 @@ pub(crate) enum Ended {
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
+    /// Entered and started at once, the plain way; in none of the next three.
+    pub(crate) plain: u64,
     pub(crate) entered: u64,
     /// Without a wait.
     pub(crate) at_once: u64,
@@ -195,6 +197,35 @@ impl State {
         self.lanes.steps
     }
 
+    /// What a limit says now; `None` leaves what it said before.
+    #[inline]
+    pub(crate) fn set_limit(&mut self, limit: Option<usize>) {
+        if let Some(limit) = limit {
+            self.limit = limit;
+        }
+    }
+
+    /// Whether there is a place, and nobody waits for one.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting == 0 && self.running < self.limit && self.closed == Closed::No
+    }
+
+    /// One without a key starts at once.
+    #[inline]
+    pub(crate) fn start_plainly(&mut self) {
+        self.running += 1;
+        self.counts.plain += 1;
+    }
+
+    /// One without a key has ended; `false` if somebody has to be told.
+    #[inline]
+    pub(crate) fn end_plainly(&mut self) -> bool {
+        self.running -= 1;
+        self.counts.finished += 1;
+        self.waiting == 0 && (self.running > 0 || self.drained.is_empty())
+    }
+
     /// Whether one who comes now, with nobody waiting, finds a place: the quiet way.
     #[inline]
     pub(crate) fn enter_quietly(
@@ -203,8 +234,7 @@ impl State {
         ask: &Ask,
         now: Option<Instant>,
     ) -> Option<Grant> {
-        let closed = self.closed != Closed::No;
-        if self.waiting > 0 || self.running >= self.limit || closed || !rules.quiet {
+        if !self.has_room() || !rules.quiet {
             return None;
         }
         let late = |now| {
@@ -408,7 +438,7 @@ impl State {
 
     /// Those that wait for the whole to be empty are woken when it is.
     #[inline]
-    pub(super) fn tell_drained(&mut self, wakes: &mut Wakes) {
+    pub(crate) fn tell_drained(&mut self, wakes: &mut Wakes) {
         if self.running == 0 && self.waiting == 0 {
             for waker in self.drained.drain(..) {
                 wakes.add(waker);
