@@ -140,6 +140,12 @@ pub trait Asks<Req, T = ()> {
         None
     }
 
+    /// Whether [`assign`](Self::assign) does anything. Defaults to yes.
+    #[inline]
+    fn assigns(&self) -> bool {
+        true
+    }
+
     /// Hands the resource of the pool to a request that starts. Defaults to nothing.
     #[inline]
     fn assign(&self, request: &mut Req, resource: &T) {
@@ -209,6 +215,11 @@ impl<Req, T> Asks<Req, T> for Same {
     #[inline]
     fn plain_cost(&self, _: &Req) -> Option<u64> {
         Some(1)
+    }
+
+    #[inline]
+    fn assigns(&self) -> bool {
+        false
     }
 }
 

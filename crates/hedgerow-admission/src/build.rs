@@ -190,19 +190,19 @@ impl<T> GateBuilder<T> {
             }
         };
         let settles = rates.iter().any(|(_, rate)| rate.unit() == Unit::Tokens);
-        let watched = places.is_some() || limit.learner().is_some() || self.recorder.is_some();
+        let learns = limit.learner().is_some();
+        let watched = places.is_some() || self.recorder.is_some() || self.per_key.is_some();
         let plain = match (&*rates, own) {
-            _ if watched || self.per_key.is_some() => Plain::No,
-            ([], _) => Plain::Limit,
-            ([(book, rate)], Some(own)) if !rate.is_per_key() => {
-                Plain::Rate(own, *book, rate.unit())
-            }
+            _ if watched => Plain::No,
+            ([], _) if learns => Plain::Timed,
+            ([], _) => Plain::Place,
+            ([(book, rate)], Some(own)) if !rate.is_per_key() => Plain::Rate(own, *book),
             _ => Plain::No,
         };
         Ok(Gate::new(Shared {
-            timed: !rates.is_empty() || places.is_some() || limit.learner().is_some(),
+            timed: !rates.is_empty() || places.is_some() || learns,
             plain,
-            light: !watched && !settles && self.per_key.is_none(),
+            light: !watched && !settles && !learns,
             state: Mutex::new(State::new(self.queue, self.per_key, places)),
             rules: Rules {
                 queue: self.queue,

@@ -47,19 +47,21 @@ pub(crate) struct Long<S, Req, T> {
 }
 
 impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
-    /// It was sent, and came the plain way.
+    /// It came the plain way; dropped before it runs, it gives its place back.
     #[inline]
-    pub(crate) const fn plain(
-        running: S::Future,
-        pass: Option<Pass>,
-        core: Arc<Core<P, T>>,
-    ) -> Self {
+    pub(crate) const fn plain(pass: Pass, core: Arc<Core<P, T>>) -> Self {
         Self {
-            running: Some(running),
-            pass,
+            running: None,
+            pass: Some(pass),
             long: None,
             core,
         }
+    }
+
+    /// It runs.
+    #[inline]
+    pub(crate) fn run(&mut self, running: S::Future) {
+        self.running = Some(running);
     }
 
     fn long(running: Option<S::Future>, long: Long<S, Req, T>, core: Arc<Core<P, T>>) -> Self {
@@ -165,43 +167,35 @@ where
 impl<S: Service<Req>, P, Req, T> PinnedDrop for ResponseFuture<S, P, Req, T> {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        if let Some(pass) = this.pass.take() {
-            // Its place goes to the next after it, though its drop may panic.
-            let _place = Place::new(pass, &this.core.shared);
-            this.running.set(None);
-        } else if this.long.is_some() {
-            this.running.set(None);
+        if self.pass.is_some() || self.long.is_some() {
+            self.leave();
         }
     }
 }
 
-/// A place that is given back unless it is kept: its caller has left, or something panics.
-pub(crate) struct Place<'a, T> {
-    pass: Option<Pass>,
+impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
+    /// Its caller has left.
+    #[cold]
+    fn leave(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let _place = this.pass.take().map(|pass| Place {
+            pass,
+            shared: &this.core.shared,
+        });
+        this.running.set(None);
+    }
+}
+
+/// A place that is given back when what runs in it is gone, though its drop may panic.
+struct Place<'a, T> {
+    pass: Pass,
     shared: &'a Shared<T>,
 }
 
-impl<'a, T> Place<'a, T> {
-    #[inline]
-    pub(crate) const fn new(pass: Pass, shared: &'a Shared<T>) -> Self {
-        let pass = Some(pass);
-        Self { pass, shared }
-    }
-
-    #[inline]
-    pub(crate) fn keep(mut self) -> Option<Pass> {
-        self.pass.take()
-    }
-}
-
 impl<T> Drop for Place<'_, T> {
-    #[inline]
     fn drop(&mut self) {
-        if let Some(pass) = self.pass.take() {
-            let left = || Review::of(Outcome::Cancelled);
-            self.shared.finish_pass(pass, left);
-        }
+        let left = || Review::of(Outcome::Cancelled);
+        self.shared.finish_pass(self.pass, left);
     }
 }
 

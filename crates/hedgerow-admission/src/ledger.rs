@@ -1,7 +1,8 @@
 //! Where rates are kept: in this process, or shared with others.
 
-mod book;
 mod local;
+mod even;
+mod metered;
 
 use std::fmt;
 use std::future::Future;

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::ask::{Ask, Asks};
 use crate::error::ShedReason;
-use crate::future::{Place, ResponseFuture};
+use crate::future::ResponseFuture;
 use crate::layer::{Extras, Parts};
 use crate::permit::{Arrival, Permit};
 use crate::queue::Kind;
@@ -117,11 +117,13 @@ where
             && let Some(pass) = self.core.shared.enter_plainly(cost)
         {
             self.ready = false;
-            let place = Place::new(pass, &self.core.shared);
-            let resource = &self.core.shared.resources[0];
-            self.core.parts.asks.assign(&mut request, resource);
-            let running = self.inner.call(request);
-            return ResponseFuture::plain(running, place.keep(), self.core.clone());
+            let mut future = ResponseFuture::plain(pass, self.core.clone());
+            if self.core.parts.asks.assigns() {
+                let resource = &self.core.shared.resources[0];
+                self.core.parts.asks.assign(&mut request, resource);
+            }
+            future.run(self.inner.call(request));
+            return future;
         }
         self.ask(request)
     }

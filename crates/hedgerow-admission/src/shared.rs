@@ -17,7 +17,6 @@ use crate::ledger::{BookId, Decision, LocalLedger, Receipt};
 use crate::limit::{LimitPolicy, Outcome, Sample};
 use crate::pool::Verdict;
 use crate::queue::{Closed, Ended, Entered, Grant, Id, Kind, Looked, Rules, State, Wakes};
-use crate::rate::Unit;
 use crate::review::Review;
 use crate::sync::Mutex;
 
@@ -34,9 +33,11 @@ pub(crate) enum Plain {
     /// More than that: the long way.
     No,
     /// A place.
-    Limit,
+    Place,
+    /// A place, and when it was given.
+    Timed,
     /// A place, and something of one rate.
-    Rate(Arc<LocalLedger>, BookId, Unit),
+    Rate(Arc<LocalLedger>, BookId),
 }
 
 pub(crate) type Told = Option<Arc<dyn Recorder<AdmissionEvent> + Send + Sync>>;
@@ -169,21 +170,31 @@ impl<T> Shared<T> {
     /// One who finds a place, and nobody waits: the quietest way of all.
     #[inline]
     pub(crate) fn enter_plainly(&self, cost: u64) -> Option<Pass> {
-        let at = match self.plain {
-            Plain::No => return None,
-            Plain::Limit => None,
-            Plain::Rate(..) => Some(clock()),
-        };
+        match &self.plain {
+            Plain::No => None,
+            Plain::Place => self.take_place(None, cost, || Some(0)),
+            Plain::Timed => self.take_place(Some(clock()), cost, || Some(0)),
+            Plain::Rate(books, book) => {
+                let now = clock();
+                self.take_place(Some(now), cost, || books.take_one(*book, cost, now))
+            }
+        }
+    }
+
+    #[inline]
+    fn take_place(
+        &self,
+        at: Option<Instant>,
+        cost: u64,
+        take: impl FnOnce() -> Option<u64>,
+    ) -> Option<Pass> {
         let limit = self.limit.now();
         let mut state = self.state.lock();
         state.set_limit(limit);
         if !state.has_room() {
             return None;
         }
-        let word = match (&self.plain, at) {
-            (Plain::Rate(books, book, unit), Some(at)) => books.take_one(*book, *unit, cost, at)?,
-            _ => 0,
-        };
+        let word = take()?;
         state.start_plainly();
         Some(Pass { at, word, cost })
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::book::Book;
+use super::even::Even;
+use super::metered::Metered;
 use super::{Answer, BookId, Claim, Correction, Decision, Leased, Ledger, Receipt};
 use crate::error::BuildError;
 use crate::key::Key;
@@ -84,28 +85,27 @@ impl LocalLedger {
     /// Takes of one rate that no key has for itself, if that is possible now; what is told is the word
     /// of a [`Receipt`].
     #[inline]
-    pub(crate) fn take_one(
-        &self,
-        book: BookId,
-        rate: Unit,
-        cost: u64,
-        now: Instant,
-    ) -> Option<u64> {
+    pub(crate) fn take_one(&self, book: BookId, cost: u64, now: Instant) -> Option<u64> {
         let books = &mut *self.books.lock();
-        let now = books.nanos(now);
-        let book = &mut books.accounts[book.0 as usize].shared;
-        match rate {
-            Unit::Requests => book.try_take(now, 1),
-            Unit::Tokens => {
-                if book.when(now, cost) != Some(now) {
-                    return None;
-                }
-                let number = books.next;
+        match &mut books.accounts[book.0 as usize].shared {
+            Book::Requests(book) => {
                 books.next += 1;
-                book.take_open(now, cost, number);
-                Some(number)
+                book.try_take(now, books.next - 1)
             }
+            Book::Tokens(_) => books.take_tokens(book, cost, now),
         }
+    }
+}
+
+impl Books {
+    #[inline(never)]
+    fn take_tokens(&mut self, book: BookId, cost: u64, now: Instant) -> Option<u64> {
+        let at = self.at(now);
+        let book = &mut self.accounts[book.0 as usize].shared;
+        if book.when(at, cost) != Some(now) {
+            return None;
+        }
+        Some(book.take(at, cost, &mut self.next))
     }
 }
 
@@ -115,47 +115,158 @@ impl Default for LocalLedger {
     }
 }
 
-impl Books {
-    #[inline]
-    fn nanos(&mut self, now: Instant) -> u64 {
-        // A year ahead of the first instant, so that a book may be full in its past.
-        let epoch = *self.epoch.get_or_insert(now);
-        let since = now.saturating_duration_since(epoch);
-        since.as_secs().saturating_mul(1_000_000_000) + u64::from(since.subsec_nanos())
+/// The book of a rate, or of a key of it.
+enum Book {
+    Requests(Even),
+    Tokens(Metered),
+}
+
+/// An instant, as the books of tokens count it.
+#[derive(Clone, Copy)]
+struct At {
+    now: Instant,
+    epoch: Instant,
+}
+
+impl At {
+    fn nanos(self) -> u64 {
+        self.nanos_of(self.now)
     }
 
-    fn instant(&self, nanos: u64) -> Instant {
-        let epoch = self.epoch.expect("an instant was counted before");
-        // An instant that no clock can say is as good as never: a year, and asked again.
+    fn nanos_of(self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn instant(self, nanos: u64) -> Instant {
+        // An instant that no clock can say is as good as a year from now, and asked about again.
         let year = Duration::from_secs(366 * 86_400);
-        epoch + Duration::from_nanos(nanos).min(year * 100)
+        let at = self.epoch.checked_add(Duration::from_nanos(nanos));
+        at.unwrap_or(self.now + year)
+    }
+}
+
+impl Books {
+    fn at(&mut self, now: Instant) -> At {
+        let epoch = *self.epoch.get_or_insert(now);
+        At { now, epoch }
+    }
+}
+
+impl Book {
+    fn new(rate: &Rate, at: Option<At>) -> Self {
+        let Rate {
+            limit,
+            period,
+            burst,
+            ..
+        } = *rate;
+        match rate.unit {
+            Unit::Requests => Self::Requests(Even::new(limit, period, burst)),
+            Unit::Tokens => {
+                Self::Tokens(Metered::new(limit, period, burst, at.map_or(0, At::nanos)))
+            }
+        }
+    }
+
+    /// When so much may be taken; `None` if never.
+    fn when(&self, at: At, cost: u64) -> Option<Instant> {
+        match self {
+            Self::Requests(book) => Some(book.when(at.now)),
+            Self::Tokens(book) => {
+                let now = at.nanos();
+                let when = book.when(now, cost)?;
+                Some(if when <= now {
+                    at.now
+                } else {
+                    at.instant(when)
+                })
+            }
+        }
+    }
+
+    /// Takes what `when` has allowed now; what is told is the word of the receipt.
+    fn take(&mut self, at: At, cost: u64, next: &mut u64) -> u64 {
+        let number = *next;
+        *next += 1;
+        match self {
+            Self::Requests(book) => {
+                book.try_take(at.now, number);
+            }
+            Self::Tokens(book) => book.take(at.nanos(), cost, number),
+        }
+        number
+    }
+
+    fn is_idle(&self, at: At) -> bool {
+        match self {
+            Self::Requests(book) => book.is_idle(at.now),
+            Self::Tokens(book) => book.is_idle(at.nanos()),
+        }
+    }
+
+    fn left(&self, at: At) -> u64 {
+        match self {
+            Self::Requests(book) => book.left(at.now),
+            Self::Tokens(book) => book.left(at.nanos()),
+        }
+    }
+
+    fn correct(&mut self, at: At, correction: Correction) {
+        let limit = correction.limit.map(|limit| limit.clamp(1, MOST));
+        let until = correction.pause.and_then(|pause| at.now.checked_add(pause));
+        match self {
+            Self::Requests(book) => {
+                if let Some(limit) = limit {
+                    book.set_limit(at.now, limit, limit);
+                }
+                if let Some(left) = correction.left {
+                    book.leave(at.now, left);
+                }
+                if let Some(until) = until {
+                    book.pause(until);
+                }
+            }
+            Self::Tokens(book) => {
+                let now = at.nanos();
+                if let Some(limit) = limit {
+                    book.set_limit(now, limit, limit);
+                }
+                if let Some(left) = correction.left {
+                    book.leave(now, left);
+                }
+                if let Some(until) = until {
+                    book.pause(at.nanos_of(until));
+                }
+            }
+        }
     }
 }
 
 impl Account {
     /// The book of a key, for a decision.
     #[inline]
-    fn book(&mut self, key: Option<&Key>, now: u64, max_keys: usize) -> &mut Book {
+    fn book(&mut self, key: Option<&Key>, at: At, max_keys: usize) -> &mut Book {
         match key {
-            Some(key) if self.rate.per_key => self.keyed_book(key, now, max_keys),
+            Some(key) if self.rate.per_key => self.keyed_book(key, at, max_keys),
             _ => &mut self.shared,
         }
     }
 
-    fn keyed_book(&mut self, key: &Key, now: u64, max_keys: usize) -> &mut Book {
+    fn keyed_book(&mut self, key: &Key, at: At, max_keys: usize) -> &mut Book {
         if !self.keyed.contains_key(key) {
             if self.keyed.len() >= max_keys {
                 self.patience = self.patience.saturating_sub(1);
                 if self.patience == 0 {
-                    self.keyed.retain(|_, book| !book.is_idle(now));
+                    self.keyed.retain(|_, book| !book.is_idle(at));
                     self.patience = (max_keys / 8).max(1);
                 }
                 if self.keyed.len() >= max_keys {
                     return &mut self.shared;
                 }
             }
-            let book = Book::new(self.rate.limit, self.rate.period, self.rate.burst, now);
-            self.keyed.insert(key.clone(), book);
+            self.keyed
+                .insert(key.clone(), Book::new(&self.rate, Some(at)));
         }
         match self.keyed.get_mut(key) {
             Some(book) => book,
@@ -189,7 +300,7 @@ impl Ledger for LocalLedger {
             return Ok(BookId(at as u32));
         }
         books.accounts.push(Account {
-            shared: Book::new(rate.limit, rate.period, rate.burst, 0),
+            shared: Book::new(rate, None),
             rate: rate.clone(),
             label,
             keyed: HashMap::new(),
@@ -202,102 +313,77 @@ impl Ledger for LocalLedger {
         true
     }
 
-    #[inline]
     fn reserve(&self, claim: &Claim<'_>) -> Answer<Decision> {
         let books = &mut *self.books.lock();
-        let now = books.nanos(claim.now);
-        let mut until = now;
+        let at = books.at(claim.now);
+        let mut until = at.now;
         let mut others_too = false;
         for (book, rate) in claim.rates {
             let account = &mut books.accounts[book.0 as usize];
-            let amount = rate.amount(claim.cost);
-            let Some(at) = account
-                .book(claim.key, now, self.max_keys)
-                .when(now, amount)
-            else {
+            let book = account.book(claim.key, at, self.max_keys);
+            let Some(when) = book.when(at, claim.cost) else {
                 return Answer::Now(Decision::Never);
             };
-            if at > now {
-                until = until.max(at);
+            if when > at.now {
+                until = until.max(when);
                 others_too |= !rate.per_key;
             }
         }
-        if until > now {
+        if until > at.now {
             return Answer::Now(Decision::Wait {
-                until: books.instant(until),
+                until,
                 own_key: !others_too,
             });
         }
         let mut receipt = Receipt::default();
-        for (word, (book, rate)) in receipt.0.iter_mut().zip(claim.rates) {
+        for (word, (book, _)) in receipt.0.iter_mut().zip(claim.rates) {
             let account = &mut books.accounts[book.0 as usize];
-            let book = account.book(claim.key, now, self.max_keys);
-            match rate.unit {
-                Unit::Requests => *word = book.take(now, 1),
-                Unit::Tokens => {
-                    *word = books.next;
-                    book.take_open(now, claim.cost, books.next);
-                    books.next += 1;
-                }
-            }
+            let book = account.book(claim.key, at, self.max_keys);
+            *word = book.take(at, claim.cost, &mut books.next);
         }
         Answer::Now(Decision::Granted(receipt))
     }
 
     fn settle(&self, claim: &Claim<'_>, receipt: Receipt, used: u64) {
         let books = &mut *self.books.lock();
-        let now = books.nanos(claim.now);
-        for (word, (book, rate)) in receipt.0.iter().zip(claim.rates) {
-            if rate.unit == Unit::Tokens {
-                let book = books.accounts[book.0 as usize].existing(claim.key);
-                book.settle(now, claim.cost, *word, used.min(MOST));
+        let at = books.at(claim.now);
+        for (word, (book, _)) in receipt.0.iter().zip(claim.rates) {
+            if let Book::Tokens(book) = books.accounts[book.0 as usize].existing(claim.key) {
+                book.settle(at.nanos(), claim.cost, *word, used.min(MOST));
             }
         }
     }
 
     fn refund(&self, claim: &Claim<'_>, receipt: Receipt, sent: bool) {
         let books = &mut *self.books.lock();
-        let now = books.nanos(claim.now);
-        for (word, (book, rate)) in receipt.0.iter().zip(claim.rates) {
-            let book = books.accounts[book.0 as usize].existing(claim.key);
-            match rate.unit {
-                Unit::Tokens => book.settle(now, claim.cost, *word, 0),
-                Unit::Requests if !sent => book.give_back(now, 1, *word),
-                Unit::Requests => {}
+        let at = books.at(claim.now);
+        for (word, (book, _)) in receipt.0.iter().zip(claim.rates) {
+            match books.accounts[book.0 as usize].existing(claim.key) {
+                Book::Tokens(book) => book.settle(at.nanos(), claim.cost, *word, 0),
+                Book::Requests(book) if !sent => book.give_back(at.now, *word),
+                Book::Requests(_) => {}
             }
         }
     }
 
     fn correct(&self, book: BookId, key: Option<&Key>, correction: Correction, now: Instant) {
         let books = &mut *self.books.lock();
-        let now = books.nanos(now);
-        let Some(account) = books.accounts.get_mut(book.0 as usize) else {
-            return;
-        };
-        let book = account.book(key, now, self.max_keys);
-        if let Some(limit) = correction.limit {
-            let limit = limit.clamp(1, MOST);
-            book.set_limit(now, limit, limit);
-        }
-        if let Some(left) = correction.left {
-            book.leave(now, left);
-        }
-        if let Some(pause) = correction.pause {
-            let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-            book.pause(now.saturating_add(pause));
+        let at = books.at(now);
+        if let Some(account) = books.accounts.get_mut(book.0 as usize) {
+            account.book(key, at, self.max_keys).correct(at, correction);
         }
     }
 
     fn left(&self, book: BookId, key: Option<&Key>, now: Instant) -> Answer<u64> {
         let books = &mut *self.books.lock();
-        let now = books.nanos(now);
+        let at = books.at(now);
         Answer::Now(match books.accounts.get_mut(book.0 as usize) {
             Some(account) => match key.filter(|_| account.rate.per_key) {
                 Some(key) => account
                     .keyed
                     .get(key)
-                    .map_or(account.rate.burst, |book| book.left(now)),
-                None => account.shared.left(now),
+                    .map_or(account.rate.burst, |book| book.left(at)),
+                None => account.shared.left(at),
             },
             None => 0,
         })

@@ -1,4 +1,4 @@
-//! The book of one rate and one key: a token bucket that can look back.
+//! The book of a rate of tokens: a bucket that can look back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const STRETCHES: usize = 64;
 /// past since the oldest open reservation is kept, in at most 64 stretches, and replayed with what was
 /// really used. Within a stretch all is taken to have come at its end, which errs on the careful side.
 #[derive(Clone, Debug)]
-pub(super) struct Book {
+pub(super) struct Metered {
     limit: u64,
     period_ns: u64,
     burst: u64,
@@ -48,7 +48,7 @@ struct Stretch {
     open: u32,
 }
 
-impl Book {
+impl Metered {
     pub(super) fn new(limit: u64, period: Duration, burst: u64, now: u64) -> Self {
         let mut book = Self {
             limit,
@@ -98,46 +98,13 @@ impl Book {
         Some(at.max(self.paused_until))
     }
 
-    /// Takes it. The answer is what [`give_back`](Self::give_back) wants to know.
-    #[inline]
-    pub(super) fn take(&mut self, now: u64, amount: u64) -> u64 {
-        self.full_at = self.full_at.max(self.scaled(now)) + self.price(amount);
-        // Its lower half is enough: what is owed is less than half of its range, or not given back.
-        self.full_at as u64
-    }
-
-    /// Takes `amount` if it may be taken now.
-    #[inline]
-    pub(super) fn try_take(&mut self, now: u64, amount: u64) -> Option<u64> {
-        let from = self.full_at.max(self.scaled(now));
-        let owed = from - self.scaled(now) + self.price(amount);
-        if owed > self.most || now < self.paused_until {
-            return None;
-        }
-        self.full_at = from + self.price(amount);
-        Some(self.full_at as u64)
-    }
-
-    /// Gives back what was just taken and never used; `full_at` is what `take` answered.
-    ///
-    /// What has refilled since is not given twice.
-    pub(super) fn give_back(&mut self, now: u64, amount: u64, full_at: u64) {
-        if self.most > Scaled::from(u64::MAX / 4) {
-            // Rates of a billion in an hour and more: what one request takes of them is nothing.
-            return;
-        }
-        let since = full_at.wrapping_sub(self.scaled(now) as u64).cast_signed();
-        let since = Scaled::from(u64::try_from(since).unwrap_or(0));
-        self.full_at -= self.price(amount).min(since).min(self.full_at);
-    }
-
     /// Takes it under a number, so that it can be settled later. Numbers grow.
-    pub(super) fn take_open(&mut self, now: u64, amount: u64, number: u64) {
+    pub(super) fn take(&mut self, now: u64, amount: u64, number: u64) {
         if self.past.is_empty() {
             self.base = self.full_at;
             self.grain = self.finest();
         }
-        self.take(now, amount);
+        self.full_at = self.full_at.max(self.scaled(now)) + self.price(amount);
         let grain = self.grain;
         match self.past.back_mut() {
             Some(last) if now.saturating_sub(last.from) <= grain => {
