@@ -1,4 +1,4 @@
-//! How much a hedge that does not fire may cost.
+//! How much a hedge that does not fire, or a retry that is not needed, may cost.
 
 use std::fmt;
 
@@ -9,6 +9,9 @@ use crate::recording::Book;
 use crate::report::{Cost, RecordingRow, Row};
 
 const READY_INSTRUCTIONS: f64 = 320.0;
+/// A retry with its budget, a timeout, a deadline: each alone; and a retry with a timeout together.
+const RETRY_INSTRUCTIONS: f64 = 313.0;
+const RETRY_AND_TIMEOUT_INSTRUCTIONS: f64 = 520.0;
 const PENDING_ONCE_INSTRUCTIONS: f64 = 1_150.0;
 /// What a key may add (a hash, a lock, a second recording), and what playing out a race may.
 const MORE_INSTRUCTIONS: f64 = 320.0;
@@ -19,6 +22,9 @@ const LEARNING_INSTRUCTIONS: f64 = 130.0;
 /// A key's window is copied twice in its life, when it turns over for the first times.
 const BY_KEY_ALLOCATIONS: f64 = 0.001;
 const FUTURE_BYTES: f64 = 240.0;
+/// Two layers around one another, each with room for a timer.
+const TWO_LAYERS_BYTES: f64 = 320.0;
+const TWO_LAYERS_PENDING: f64 = 1_300.0;
 /// 5 ns where the locked histogram took 11.
 const ALONE_RATIO: f64 = 5.0 / 11.0;
 /// 12 ns where the locked histogram took 88.
@@ -74,17 +80,26 @@ pub(crate) fn judge(rows: &[Row], recording: &[RecordingRow]) -> Vec<Verdict> {
             Subject::Backoff => ([LEARNING_INSTRUCTIONS, 0.0], 0.0),
             _ => ([0.0; 2], 0.0),
         };
+        let ready = match row.subject {
+            Subject::Retry | Subject::Timeout | Subject::Deadline => RETRY_INSTRUCTIONS,
+            Subject::RetryTimeout | Subject::RetryTimed => RETRY_AND_TIMEOUT_INSTRUCTIONS,
+            _ => READY_INSTRUCTIONS,
+        };
+        let (pending, bytes) = match row.subject {
+            Subject::RetryTimeout => (TWO_LAYERS_PENDING, TWO_LAYERS_BYTES),
+            _ => (PENDING_ONCE_INSTRUCTIONS, FUTURE_BYTES),
+        };
         verdicts.extend([
             Verdict::gated(
                 row.name,
                 "instructions, ready at once",
-                READY_INSTRUCTIONS + more_ready,
+                ready + more_ready,
                 instructions(row.ready),
             ),
             Verdict::gated(
                 row.name,
                 "instructions, pending once",
-                PENDING_ONCE_INSTRUCTIONS + more_pending,
+                pending + more_pending,
                 instructions(row.pending_once),
             ),
             Verdict::gated(
@@ -99,7 +114,7 @@ pub(crate) fn judge(rows: &[Row], recording: &[RecordingRow]) -> Vec<Verdict> {
                 allocated,
                 allocations(row.pending_once),
             ),
-            Verdict::gated(row.name, "bytes of the future", FUTURE_BYTES, size),
+            Verdict::gated(row.name, "bytes of the future", bytes, size),
         ]);
     }
     let ours = |row: &&RecordingRow| row.name == Book::Latency.title();

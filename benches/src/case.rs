@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
-use hedgerow::{Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Tier, Won, hedge};
+use hedgerow::{
+    Cascade, DeadlineLayer, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, RetryLayer, Tier,
+    TimeoutLayer, Won, hedge,
+};
 use tower::hedge::Hedge;
+use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::{Layer, Service};
 
 use crate::floor::{Clocked, Timed};
@@ -51,6 +56,20 @@ pub(crate) enum Subject {
     ReplayBody,
     /// An HTTP request with a body, and nothing around it.
     Posting,
+    /// `RetryLayer::exponential()`, with its budget.
+    Retry,
+    /// The same around a `TimeoutLayer`.
+    RetryTimeout,
+    /// The same with an attempt timeout and a deadline of its own.
+    RetryTimed,
+    /// `TimeoutLayer`.
+    Timeout,
+    /// `DeadlineLayer`.
+    Deadline,
+    /// `tower::retry::Retry` with a `TpsBudget`.
+    TowerRetry,
+    /// The same around `tower::timeout::Timeout`.
+    TowerRetryTimeout,
     /// `tower::hedge::Hedge` at the 95th percentile.
     Tower,
     /// `tower_resilience_hedge::HedgeLayer` with a fixed delay.
@@ -102,8 +121,38 @@ impl tower::hedge::Policy<Request> for Always {
     }
 }
 
+/// tower's policy for retries: what fails is sent again, if the budget pays.
+#[derive(Clone, Debug)]
+struct TowersRetries {
+    budget: Arc<TpsBudget>,
+}
+
+impl TowersRetries {
+    fn new() -> Self {
+        Self {
+            budget: Arc::new(TpsBudget::default()),
+        }
+    }
+}
+
+impl<E> tower::retry::Policy<Request, Request, E> for TowersRetries {
+    type Future = std::future::Ready<()>;
+
+    fn retry(&mut self, _: &mut Request, result: &mut Result<Request, E>) -> Option<Self::Future> {
+        if result.is_ok() {
+            self.budget.deposit();
+            return None;
+        }
+        self.budget.withdraw().then(|| std::future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request) -> Option<Request> {
+        Some(*request)
+    }
+}
+
 impl Subject {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -116,13 +165,20 @@ impl Subject {
         Self::Latency,
         Self::ReplayBody,
         Self::Posting,
+        Self::Retry,
+        Self::RetryTimeout,
+        Self::RetryTimed,
+        Self::Timeout,
+        Self::Deadline,
+        Self::TowerRetry,
+        Self::TowerRetryTimeout,
         Self::Tower,
         Self::TowerResilience,
         Self::Clocks,
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 7] = [
+    pub(crate) const OURS: [Self; 12] = [
         Self::Percentile,
         Self::Fixed,
         Self::Adaptive,
@@ -130,6 +186,11 @@ impl Subject {
         Self::Observing,
         Self::Keyed,
         Self::Latency,
+        Self::Retry,
+        Self::RetryTimeout,
+        Self::RetryTimed,
+        Self::Timeout,
+        Self::Deadline,
     ];
 
     /// As a table names it.
@@ -147,6 +208,13 @@ impl Subject {
             Self::Latency => "LatencyLayer",
             Self::ReplayBody => "ReplayBodyLayer, and an HTTP request",
             Self::Posting => "floor: an HTTP request",
+            Self::Retry => "RetryLayer::exponential()",
+            Self::RetryTimeout => "RetryLayer over TimeoutLayer",
+            Self::RetryTimed => "RetryLayer, timeout and deadline in it",
+            Self::Timeout => "TimeoutLayer",
+            Self::Deadline => "DeadlineLayer",
+            Self::TowerRetry => "tower::retry::Retry, TpsBudget",
+            Self::TowerRetryTimeout => "tower's Retry, TpsBudget and Timeout",
             Self::Tower => "tower::hedge::Hedge",
             Self::TowerResilience => "tower-resilience-hedge",
             Self::Clocks => "floor: two clock reads, one atomic add",
@@ -169,6 +237,13 @@ impl Subject {
             Self::Latency => "latency",
             Self::ReplayBody => "replay-body",
             Self::Posting => "posting",
+            Self::Retry => "retry",
+            Self::RetryTimeout => "retry-timeout",
+            Self::RetryTimed => "retry-timed",
+            Self::Timeout => "timeout",
+            Self::Deadline => "deadline",
+            Self::TowerRetry => "tower-retry",
+            Self::TowerRetryTimeout => "tower-retry-timeout",
             Self::Tower => "tower",
             Self::TowerResilience => "tower-resilience",
             Self::Clocks => "clocks",
@@ -236,6 +311,22 @@ impl Case {
                 ReplayBodyLayer::new().layer(Posted::new(echo)),
             )),
             Subject::Posting => visitor.visit(Posting::new(Posted::new(echo))),
+            Subject::Retry => visitor.visit(RetryLayer::exponential().layer(echo)),
+            Subject::RetryTimeout => visitor
+                .visit(RetryLayer::exponential().layer(TimeoutLayer::new(LONGEST).layer(echo))),
+            Subject::RetryTimed => {
+                let layer = RetryLayer::exponential().attempt_timeout(LONGEST);
+                visitor.visit(layer.deadline(LONGEST * 2).layer(echo))
+            }
+            Subject::Timeout => visitor.visit(TimeoutLayer::new(LONGEST).layer(echo)),
+            Subject::Deadline => visitor.visit(DeadlineLayer::new(LONGEST).layer(echo)),
+            Subject::TowerRetry => {
+                visitor.visit(tower::retry::Retry::new(TowersRetries::new(), echo))
+            }
+            Subject::TowerRetryTimeout => {
+                let timeout = tower::timeout::Timeout::new(echo, LONGEST);
+                visitor.visit(tower::retry::Retry::new(TowersRetries::new(), timeout))
+            }
             Subject::Tower => {
                 let seen: Vec<u64> = (1..=SEEN_MS).collect();
                 visitor.visit(Hedge::new_with_mock_latencies(
