@@ -35,7 +35,7 @@ fn layer(
         .on_event(move |event: &RetryEvent| match event {
             RetryEvent::Succeeded(info) => ends.lock().push(("succeeded", info.tries.len())),
             RetryEvent::Failed(exhausted) => {
-                ends.lock().push(("failed", exhausted.info.tries.len()))
+                ends.lock().push(("failed", exhausted.info.tries.len()));
             }
             RetryEvent::Cancelled(info) => ends.lock().push(("cancelled", info.tries.len())),
             _ => {}

@@ -22,8 +22,7 @@ async fn story(acts: &[Act], depth: u32) -> Vec<RetryEvent> {
         .on_event(move |event: &RetryEvent| notes.lock().push(event.clone()))
         .layer(Backend::of(acts));
     let _ = call(service).await;
-    let told = std::mem::take(&mut *told.lock());
-    told
+    std::mem::take(&mut *told.lock())
 }
 
 fn names(events: &[RetryEvent]) -> Vec<&'static str> {
