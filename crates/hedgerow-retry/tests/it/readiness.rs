@@ -79,6 +79,25 @@ async fn nobody_waits_longer_for_readiness_than_a_minute_the_attempts_time_or_th
     }
 }
 
+/// At once, not only when the future is dropped: somebody may keep it.
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_given_up_gives_its_token_back_at_once() {
+    let probe = Probe::new();
+    let layer = RetryLayer::fixed(ms(10)).attempt_timeout(ms(70));
+    let mut service = layer.layer(probe.clone());
+    let ping = Ping::new(1).failing_after(ms(20));
+    let mut future = Box::pin(service.ready().await.expect("ready").call(ping));
+    probe.block(true);
+    let look = async {
+        tokio::time::sleep(ms(50)).await;
+        assert_eq!(layer.handle().budget().available(), 49);
+    };
+    let (result, ()) = tokio::join!(&mut future, look);
+    assert!(result.is_err());
+    assert_eq!(layer.handle().budget().available(), 50);
+    drop(future);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_that_breaks_ends_the_call_with_its_own_error() {
     let probe = Probe::new();
