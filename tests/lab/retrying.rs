@@ -151,7 +151,7 @@ async fn futures_join<F: Future>(calls: impl Iterator<Item = F>) {
 
 /// A try is a whole hedged race: its time covers the copies, and drops them all.
 #[tokio::test(start_paused = true)]
-async fn a_trys_timeout_covers_its_hedged_attempts() {
+async fn the_timeout_of_a_try_covers_its_hedged_attempts() {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let log = sent.clone();
     let start = Instant::now();

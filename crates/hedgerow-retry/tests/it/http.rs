@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hedgerow_core::{Class, Deadline, Idempotent, retry_after};
-use hedgerow_retry::{DeadlineLayer, RetryLayer, StopReason};
+use hedgerow_core::{Class, Deadline, Idempotent, cause_ref, retry_after};
+use hedgerow_retry::{DeadlineExceeded, DeadlineLayer, RetryLayer, StopReason};
 use http::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -221,19 +221,21 @@ async fn a_deadline_travels_in_the_extensions_and_only_shortens() {
     }
 }
 
-/// Across a task, where the thread's own deadline is not seen.
+/// A `Buffer` makes its calls in another task, where the thread's own deadline is not seen.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_crosses_a_buffer_in_the_extensions() {
-    let never = tower::service_fn(|_: Request<()>| {
-        std::future::pending::<Result<Response<()>, Infallible>>()
-    });
-    let beneath = DeadlineLayer::inherited().http().layer(never);
-    let buffered = tower::buffer::Buffer::new(beneath, 4);
-    // The future of a buffered call is polled by the caller: what is dropped here is the request that
-    // still waits for the worker, so both ends must know.
-    let layer = DeadlineLayer::new(ms(200)).http();
+    fn never(_: Request<()>) -> std::future::Pending<Result<Response<()>, Infallible>> {
+        assert!(Deadline::current().is_some());
+        std::future::pending()
+    }
     let start = Instant::now();
-    let result = layer.layer(buffered).oneshot(request(Method::GET)).await;
-    assert!(result.is_err());
+    let deadline = Deadline::at((start + ms(200)).into_std());
+    let beneath = DeadlineLayer::inherited().http();
+    let buffered = tower::buffer::Buffer::new(beneath.layer(tower::service_fn(never)), 4);
+    let mut request = request(Method::GET);
+    request.extensions_mut().insert(deadline);
+    let ended = tokio::time::timeout(secs(60), buffered.oneshot(request)).await;
+    let error = ended.expect("the deadline was read").unwrap_err();
     about(start.elapsed(), 200, 1);
+    assert!(cause_ref::<DeadlineExceeded>(&*error).is_some());
 }
