@@ -84,5 +84,5 @@ fn wrong_programs_are_refused_with_what_to_write() {
         }
         programs += 1;
     }
-    assert_eq!(programs, 5, "every program was checked");
+    assert_eq!(programs, 6, "every program was checked");
 }

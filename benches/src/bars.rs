@@ -1,4 +1,5 @@
-//! How much a hedge that does not fire may cost.
+//! How much a layer may cost that has nothing to do: a hedge that does not fire, a retry that is not
+//! needed, a queue in which nobody waits.
 
 use std::fmt;
 
@@ -9,6 +10,9 @@ use crate::recording::Book;
 use crate::report::{Cost, RecordingRow, Row};
 
 const READY_INSTRUCTIONS: f64 = 320.0;
+/// A retry with its budget, a timeout, a deadline: each alone; and a retry with a timeout together.
+const RETRY_INSTRUCTIONS: f64 = 313.0;
+const RETRY_AND_TIMEOUT_INSTRUCTIONS: f64 = 520.0;
 const PENDING_ONCE_INSTRUCTIONS: f64 = 1_150.0;
 /// What a key may add (a hash, a lock, a second recording), and what playing out a race may.
 const MORE_INSTRUCTIONS: f64 = 320.0;
@@ -27,6 +31,9 @@ const CASCADE: Bars = Bars {
     allocations: 1.0,
     future: 344.0,
 };
+/// Two layers around one another, each with room for a timer.
+const TWO_LAYERS_BYTES: f64 = 320.0;
+const TWO_LAYERS_PENDING: f64 = 1_300.0;
 /// 5 ns where the locked histogram took 11.
 const ALONE_RATIO: f64 = 5.0 / 11.0;
 /// 12 ns where the locked histogram took 88.
@@ -54,12 +61,41 @@ impl Bars {
             Subject::Backoff => ([LEARNING_INSTRUCTIONS, 0.0], 0.0),
             _ => ([0.0; 2], 0.0),
         };
+        let ready = match subject {
+            Subject::Retry | Subject::Timeout | Subject::Deadline => RETRY_INSTRUCTIONS,
+            Subject::RetryTimeout | Subject::RetryTimed => RETRY_AND_TIMEOUT_INSTRUCTIONS,
+            _ => READY_INSTRUCTIONS,
+        };
+        let (pending, future) = match subject {
+            Subject::RetryTimeout => (TWO_LAYERS_PENDING, TWO_LAYERS_BYTES),
+            _ => (PENDING_ONCE_INSTRUCTIONS, FUTURE_BYTES),
+        };
         Self {
-            ready: READY_INSTRUCTIONS + more_ready,
-            pending: PENDING_ONCE_INSTRUCTIONS + more_pending,
+            ready: ready + more_ready,
+            pending: pending + more_pending,
             allocations,
-            future: FUTURE_BYTES,
+            future,
         }
+    }
+
+    /// Fewer than what tower's own layers cost in the same run.
+    fn below(mut self, peer: Option<&Row>) -> Self {
+        let count = |cost: Option<Cost>| cost.and_then(|cost| cost.instructions);
+        if let Some(count) = peer.and_then(|peer| count(peer.ready)) {
+            self.ready = self.ready.min(count - 1.0);
+        }
+        self
+    }
+}
+
+/// What a layer is measured beside.
+const fn peer(subject: Subject) -> Option<Subject> {
+    match subject {
+        Subject::Concurrency => Some(Subject::TowerConcurrency),
+        Subject::Admission => Some(Subject::TowerLimits),
+        Subject::Retry => Some(Subject::TowerRetry),
+        Subject::RetryTimeout | Subject::RetryTimed => Some(Subject::TowerRetryTimeout),
+        _ => None,
     }
 }
 
@@ -106,7 +142,9 @@ pub(crate) fn judge(rows: &[Row], recording: &[RecordingRow]) -> Vec<Verdict> {
         let instructions = |cost: Option<Cost>| cost.and_then(|cost| cost.instructions);
         let allocations = |cost: Option<Cost>| cost.map(|cost| cost.allocations);
         let size = Some(row.future_bytes as f64);
-        let bars = Bars::of(row.subject);
+        let beside = peer(row.subject);
+        let beside = rows.iter().find(|row| Some(row.subject) == beside);
+        let bars = Bars::of(row.subject).below(beside);
         verdicts.extend([
             Verdict::gated(
                 row.name,

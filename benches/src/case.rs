@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
 use hedgerow::{
-    AdmissionLayer, Cascade, Gate, HedgeLayer, Latency, LatencyLayer, Rate, ReplayBodyLayer, Tier,
-    Won, hedge,
+    AdmissionLayer, Cascade, DeadlineLayer, Gate, HedgeLayer, Latency, LatencyLayer, Rate,
+    ReplayBodyLayer, RetryLayer, Tier, TimeoutLayer, Won, hedge,
 };
 use tower::hedge::Hedge;
 use tower::limit::{ConcurrencyLimit, RateLimit};
+use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::{Layer, Service};
 
 use crate::floor::{Clocked, Timed};
@@ -62,6 +64,20 @@ pub(crate) enum Subject {
     ReplayBody,
     /// An HTTP request with a body, and nothing around it.
     Posting,
+    /// `RetryLayer::exponential()`, with its budget.
+    Retry,
+    /// The same around a `TimeoutLayer`.
+    RetryTimeout,
+    /// The same with an attempt timeout and a deadline of its own.
+    RetryTimed,
+    /// `TimeoutLayer`.
+    Timeout,
+    /// `DeadlineLayer`.
+    Deadline,
+    /// `tower::retry::Retry` with a `TpsBudget`.
+    TowerRetry,
+    /// The same around `tower::timeout::Timeout`.
+    TowerRetryTimeout,
     /// `tower::hedge::Hedge` at the 95th percentile.
     Tower,
     /// `tower::limit::ConcurrencyLimit`.
@@ -117,8 +133,38 @@ impl tower::hedge::Policy<Request> for Always {
     }
 }
 
+/// tower's policy for retries: what fails is sent again, if the budget pays.
+#[derive(Clone, Debug)]
+struct TowersRetries {
+    budget: Arc<TpsBudget>,
+}
+
+impl TowersRetries {
+    fn new() -> Self {
+        Self {
+            budget: Arc::new(TpsBudget::default()),
+        }
+    }
+}
+
+impl<E> tower::retry::Policy<Request, Request, E> for TowersRetries {
+    type Future = std::future::Ready<()>;
+
+    fn retry(&mut self, _: &mut Request, result: &mut Result<Request, E>) -> Option<Self::Future> {
+        if result.is_ok() {
+            self.budget.deposit();
+            return None;
+        }
+        self.budget.withdraw().then(|| std::future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request) -> Option<Request> {
+        Some(*request)
+    }
+}
+
 impl Subject {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -133,6 +179,13 @@ impl Subject {
         Self::Admission,
         Self::ReplayBody,
         Self::Posting,
+        Self::Retry,
+        Self::RetryTimeout,
+        Self::RetryTimed,
+        Self::Timeout,
+        Self::Deadline,
+        Self::TowerRetry,
+        Self::TowerRetryTimeout,
         Self::Tower,
         Self::TowerConcurrency,
         Self::TowerLimits,
@@ -141,7 +194,7 @@ impl Subject {
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 8] = [
+    pub(crate) const OURS: [Self; 15] = [
         Self::Percentile,
         Self::Fixed,
         Self::Adaptive,
@@ -150,6 +203,13 @@ impl Subject {
         Self::Keyed,
         Self::Cascade,
         Self::Latency,
+        Self::Concurrency,
+        Self::Admission,
+        Self::Retry,
+        Self::RetryTimeout,
+        Self::RetryTimed,
+        Self::Timeout,
+        Self::Deadline,
     ];
 
     /// As a table names it.
@@ -169,6 +229,13 @@ impl Subject {
             Self::Admission => "AdmissionLayer, concurrency and rate",
             Self::ReplayBody => "ReplayBodyLayer, and an HTTP request",
             Self::Posting => "floor: an HTTP request",
+            Self::Retry => "RetryLayer::exponential()",
+            Self::RetryTimeout => "RetryLayer over TimeoutLayer",
+            Self::RetryTimed => "RetryLayer, timeout and deadline in it",
+            Self::Timeout => "TimeoutLayer",
+            Self::Deadline => "DeadlineLayer",
+            Self::TowerRetry => "tower::retry::Retry, TpsBudget",
+            Self::TowerRetryTimeout => "tower's Retry, TpsBudget and Timeout",
             Self::Tower => "tower::hedge::Hedge",
             Self::TowerConcurrency => "tower's ConcurrencyLimit",
             Self::TowerLimits => "tower's ConcurrencyLimit and RateLimit",
@@ -195,6 +262,13 @@ impl Subject {
             Self::Admission => "admission",
             Self::ReplayBody => "replay-body",
             Self::Posting => "posting",
+            Self::Retry => "retry",
+            Self::RetryTimeout => "retry-timeout",
+            Self::RetryTimed => "retry-timed",
+            Self::Timeout => "timeout",
+            Self::Deadline => "deadline",
+            Self::TowerRetry => "tower-retry",
+            Self::TowerRetryTimeout => "tower-retry-timeout",
             Self::Tower => "tower",
             Self::TowerConcurrency => "tower-concurrency",
             Self::TowerLimits => "tower-limits",
@@ -272,6 +346,22 @@ impl Case {
                 ReplayBodyLayer::new().layer(Posted::new(echo)),
             )),
             Subject::Posting => visitor.visit(Posting::new(Posted::new(echo))),
+            Subject::Retry => visitor.visit(RetryLayer::exponential().layer(echo)),
+            Subject::RetryTimeout => visitor
+                .visit(RetryLayer::exponential().layer(TimeoutLayer::new(LONGEST).layer(echo))),
+            Subject::RetryTimed => {
+                let layer = RetryLayer::exponential().attempt_timeout(LONGEST);
+                visitor.visit(layer.deadline(LONGEST * 2).layer(echo))
+            }
+            Subject::Timeout => visitor.visit(TimeoutLayer::new(LONGEST).layer(echo)),
+            Subject::Deadline => visitor.visit(DeadlineLayer::new(LONGEST).layer(echo)),
+            Subject::TowerRetry => {
+                visitor.visit(tower::retry::Retry::new(TowersRetries::new(), echo))
+            }
+            Subject::TowerRetryTimeout => {
+                let timeout = tower::timeout::Timeout::new(echo, LONGEST);
+                visitor.visit(tower::retry::Retry::new(TowersRetries::new(), timeout))
+            }
             Subject::Tower => {
                 let seen: Vec<u64> = (1..=SEEN_MS).collect();
                 visitor.visit(Hedge::new_with_mock_latencies(

@@ -4,3 +4,4 @@
 
 mod leaving;
 mod observe;
+mod retrying;

@@ -9,6 +9,7 @@ mod connections;
 mod grpc;
 mod proxy;
 mod reqwest;
+mod retries;
 
 use std::time::Duration;
 
@@ -159,12 +160,21 @@ async fn a_5xx_is_followed_up_at_once() {
     assert_eq!(server.requests(), 2);
 }
 
+/// It cannot do it, whoever asks: no copy is sent, and none is waited for.
 #[tokio::test]
-async fn when_every_server_fails_the_caller_gets_the_first_answer() {
-    let server = Server::start(|n| Answer::Status(500 + n as u16)).await;
+async fn a_501_ends_the_race() {
+    let server = Server::start(|_| Answer::Status(501)).await;
     let layer = HedgeLayer::fixed(PATIENCE).http().max_hedges(2);
     let response = send(layer.layer(client()), get(&server.url())).await;
-    assert_eq!(response.status(), 500);
+    assert_eq!((response.status().as_u16(), server.requests()), (501, 1));
+}
+
+#[tokio::test]
+async fn when_every_server_fails_the_caller_gets_the_first_answer() {
+    let server = Server::start(|n| Answer::Status(502 + n as u16)).await;
+    let layer = HedgeLayer::fixed(PATIENCE).http().max_hedges(2);
+    let response = send(layer.layer(client()), get(&server.url())).await;
+    assert_eq!(response.status(), 502);
     assert_eq!(text(response).await, "answer 0");
     assert_eq!(server.requests(), 3);
 }

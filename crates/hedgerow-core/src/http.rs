@@ -1,9 +1,14 @@
 //! `Replay` for HTTP requests, and what layers read and write of HTTP messages.
 
+mod judge;
+mod grpc;
+
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
+pub use self::grpc::GrpcJudge;
+pub use self::judge::{HttpJudge, retry_after};
 use crate::replay::Replay;
 
 /// Marks a request as safe to send twice, whatever its method: put it into the extensions.

@@ -2,20 +2,22 @@
 //!
 //! This crate holds no runtime, no clock and no layer. It names things so that layers which never
 //! know each other can still agree: what an [`Attempt`] is, who pays for an extra one
-//! ([`Budget`]), until when an answer is of use ([`Deadline`]), what an answer is worth ([`Classify`]), whether a request may be sent again
-//! ([`Replay`]), who is told about it ([`Recorder`]) and where a latency quantile comes from
+//! ([`Budget`]), until when an answer is of use ([`Deadline`]), what an answer is worth
+//! ([`Classify`]), whether a request may be sent again ([`Replay`], [`Copies`]), who is told about it ([`Recorder`]) and where a latency quantile comes from
 //! ([`LatencyView`]).
 //!
 //! # Features
 //!
-//! * `http`: [`Replay`] for `http::Request`, the [`Idempotent`] mark, [`ReplayBody`], and what layers
-//!   read and write of messages ([`HttpRequest`], [`HttpResponse`]).
+//! * `http`: [`Replay`] for `http::Request`, the [`Idempotent`] mark, [`ReplayBody`], what layers read
+//!   and write of messages ([`HttpRequest`], [`HttpResponse`]), and what an answer is worth
+//!   ([`HttpJudge`], [`GrpcJudge`]).
 //! * `reqwest`: the same for `reqwest::Request` and `reqwest::Response`.
 //! * `testing`: the contract kit in [`testing`], which checks any tower layer in one line.
 
 mod attempt;
 mod budget;
 mod class;
+mod copies;
 mod deadline;
 mod error;
 mod latency;
@@ -31,6 +33,7 @@ pub mod testing;
 pub use crate::attempt::Attempt;
 pub use crate::budget::{Budget, BudgetError, Grant, Kind};
 pub use crate::class::{Class, Classify, OkWins, accept_if};
+pub use crate::copies::{ByClone, ByReplay, Copies, Edited, ReplayWith};
 pub use crate::deadline::Deadline;
 pub use crate::error::{BoxError, cause_ref};
 pub use crate::latency::LatencyView;
@@ -38,4 +41,7 @@ pub use crate::recorder::Recorder;
 pub use crate::replay::Replay;
 
 #[cfg(feature = "http")]
-pub use crate::http::{HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice};
+pub use crate::http::{
+    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice,
+    retry_after,
+};

@@ -1,19 +1,16 @@
 //! What HTTP means to a race.
 
-use hedgerow_core::{Attempt, Class, Classify, HttpRequest, HttpResponse};
-use http::{HeaderName, HeaderValue, StatusCode};
+use hedgerow_core::{Attempt, Copies, GrpcJudge, HttpRequest, HttpResponse};
+use http::{HeaderName, HeaderValue};
+
+pub(crate) use hedgerow_core::HttpJudge;
 
 use crate::exchange::Exchange;
-use crate::grpc::GrpcJudge;
 use crate::info::WinnerInfo;
 use crate::layer::HedgeLayer;
 
 /// The header that [`Http::attempt_header`] sends.
 const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("hedge-attempt");
-
-/// A 5xx or a 429 loses, as does an error; every other answer wins.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HttpJudge;
 
 /// How a hedged call shows in HTTP messages.
 ///
@@ -65,8 +62,8 @@ impl Http {
 }
 
 impl<P, R: Clone, J, Rec> HedgeLayer<P, R, J, Rec> {
-    /// Makes the layer speak HTTP: a 5xx or a 429 loses ([`HttpJudge`]), extra copies and hedged
-    /// answers are marked ([`Http`]).
+    /// Makes the layer speak HTTP: a 5xx, a 429 or a 408 loses ([`HttpJudge`]), extra copies and
+    /// hedged answers are marked ([`Http`]).
     ///
     /// For `http::Request` and `http::Response` with any bodies, and for reqwest's with the feature
     /// `reqwest` of hedgerow-core. For gRPC see [`grpc`](Self::grpc).
@@ -111,37 +108,12 @@ impl<P, R: Clone, J, Rec> HedgeLayer<P, R, J, Rec> {
     }
 }
 
-impl HttpJudge {
-    /// What an answer of this status is worth.
-    #[inline]
-    pub(crate) fn of(status: StatusCode) -> Class {
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            Class::RETRYABLE
-        } else {
-            Class::Success
-        }
-    }
-}
-
-// === impl Classify ===
-
-impl<Res: HttpResponse, E> Classify<Res, E> for HttpJudge {
-    #[inline]
-    fn classify(&self, result: &Result<Res, E>) -> Class {
-        match result {
-            Ok(response) => Self::of(response.status()),
-            Err(_) => Class::RETRYABLE,
-        }
-    }
-}
-
 // === impl Exchange ===
 
-impl<Req, Res, X> Exchange<Req, Res> for Http<X>
+impl<Req, X> Copies<Req> for Http<X>
 where
     Req: HttpRequest,
-    Res: HttpResponse,
-    X: Exchange<Req, Res>,
+    X: Copies<Req>,
 {
     #[inline]
     fn copy(&self, request: &mut Req) -> Option<Req> {
@@ -159,7 +131,14 @@ where
         }
         self.exchange.edit(request, attempt)
     }
+}
 
+impl<Req, Res, X> Exchange<Req, Res> for Http<X>
+where
+    Req: HttpRequest,
+    Res: HttpResponse,
+    X: Exchange<Req, Res>,
+{
     #[inline]
     fn informs(&self, hedged: bool) -> bool {
         hedged || self.always

@@ -269,10 +269,7 @@ impl<P, R, J, Rec> HedgeLayer<P, R, J, Rec> {
     where
         R: Clone,
     {
-        self.exchange(|exchange| Edited {
-            exchange: exchange.clone(),
-            edit,
-        })
+        self.exchange(|exchange| Edited::new(exchange.clone(), edit))
     }
 
     /// Shows every result of a call that got no accepted one to `show`, in the order of the

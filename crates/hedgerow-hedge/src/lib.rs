@@ -38,8 +38,6 @@ pub mod telemetry;
 mod error;
 #[cfg(feature = "http")]
 mod http;
-#[cfg(feature = "http")]
-mod grpc;
 
 pub use crate::cascade::{
     Cascade, CascadeBuildError, CascadeBuilder, CascadeEvent, CascadeFuture, CascadeHandle,
@@ -51,11 +49,9 @@ pub use crate::error::BuildError;
 pub use crate::event::HedgeEvent;
 pub use crate::exchange::{ByClone, ByReplay, Edited, Exchange, ReplayWith};
 pub use crate::future::ResponseFuture;
-#[cfg(feature = "http")]
-pub use crate::grpc::GrpcJudge;
 pub use crate::handle::{HedgeHandle, HedgeStats};
 #[cfg(feature = "http")]
-pub use crate::http::{Http, HttpJudge};
+pub use crate::http::Http;
 pub use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
 pub use crate::judge::ShowLosses;
 #[doc(hidden)]
@@ -73,3 +69,5 @@ pub use crate::policy::{CallEnd, Delay, HedgePolicy, Keyed, Keys, Sample, Statef
 pub use crate::rules::{Rules, Sealed};
 pub use crate::saved::{HedgeState, RestoreError};
 pub use crate::service::Hedge;
+#[cfg(feature = "http")]
+pub use hedgerow_core::{GrpcJudge, HttpJudge};

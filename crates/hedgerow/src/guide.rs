@@ -4,6 +4,7 @@
 //! * [`choosing`]: which policy when, with numbers from the lab.
 //! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
+//! * [`retry`]: tries, waits, timeouts, deadlines, and one budget for retries and hedges.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`cascade`]: several services, from the cheapest to the last resort, as one.
 //! * [`configuration`]: a stack as a file, with every key.
@@ -25,6 +26,10 @@ pub mod http {}
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/observing.md")]
 pub mod observing {}
+
+#[cfg(all(feature = "hedge", feature = "http", feature = "retry"))]
+#[doc = include_str!("guide/retry.md")]
+pub mod retry {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]

@@ -33,7 +33,8 @@
 //! | `latency` | yes | [`Latency`], [`LatencyLayer`] |
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
 //! | `admission` | yes | [`AdmissionLayer`], [`ReadyAdmissionLayer`], [`Gate`]: one queue for concurrency, rates, tokens and keys |
-//! | `http` | no | `Replay` for `http::Request`, `HedgeLayer::http` and `grpc`, `ReplayBodyLayer`, `IdempotentPathsLayer` |
+//! | `retry` | yes | [`RetryLayer`] and its policies, [`TimeoutLayer`], [`DeadlineLayer`] |
+//! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer` |
 //! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
 //! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
@@ -47,11 +48,14 @@ pub mod config;
 pub mod guide;
 
 pub use hedgerow_core::{
-    Attempt, BoxError, Budget, BudgetError, Class, Classify, Deadline, Grant, Kind, LatencyView,
-    OkWins, Recorder, Replay, accept_if, cause_ref,
+    Attempt, BoxError, Budget, BudgetError, Class, Classify, Copies, Deadline, Grant, Kind,
+    LatencyView, OkWins, Recorder, Replay, accept_if, cause_ref,
 };
 #[cfg(feature = "http")]
-pub use hedgerow_core::{HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice};
+pub use hedgerow_core::{
+    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice,
+    retry_after,
+};
 #[cfg(feature = "tonic")]
 pub use hedgerow_http::GrpcLayer;
 #[cfg(feature = "http")]
@@ -63,6 +67,8 @@ pub use hedgerow_http::{
 #[cfg(feature = "latency")]
 pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
 
+#[cfg(all(feature = "hedge", feature = "http"))]
+pub use hedgerow_hedge::Http;
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
     ArgumentError, BoxedRaceError, Candidate, Loss, Race, RaceError, RaceErrorKind, Won,
@@ -79,8 +85,13 @@ pub use hedgerow_hedge::{
     Cascade, CascadeBuildError, CascadeBuilder, CascadeEvent, CascadeHandle, CascadeInfo,
     CascadeMistake, CascadeStats, Informed, SkipReason, SpendCap, Tier, TierInfo, TierStats,
 };
-#[cfg(all(feature = "hedge", feature = "http"))]
-pub use hedgerow_hedge::{GrpcJudge, Http, HttpJudge};
+
+#[cfg(feature = "retry")]
+pub use hedgerow_retry::{
+    DeadlineExceeded, DeadlineLayer, Exponential, Failure, Jitter, Retry, RetryBuildError,
+    RetryEvent, RetryExhausted, RetryHandle, RetryInfo, RetryLayer, RetryPolicy, RetryStats,
+    StopReason, TimedOut, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
+};
 
 #[cfg(feature = "admission")]
 pub use hedgerow_admission::{
@@ -111,4 +122,6 @@ pub mod crates {
     pub use hedgerow_http as http;
     #[cfg(feature = "latency")]
     pub use hedgerow_latency as latency;
+    #[cfg(feature = "retry")]
+    pub use hedgerow_retry as retry;
 }

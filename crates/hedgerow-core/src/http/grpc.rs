@@ -1,11 +1,11 @@
-//! What gRPC means to a race.
+//! What a gRPC answer is worth.
 
 use std::time::Duration;
 
-use hedgerow_core::{Class, Classify, HttpResponse};
 use http::{HeaderMap, HeaderValue};
 
-use crate::http::HttpJudge;
+use crate::class::{Class, Classify};
+use crate::http::{HttpJudge, HttpResponse};
 
 /// Judges an answer by the `grpc-status` in its headers.
 ///
@@ -13,21 +13,21 @@ use crate::http::HttpJudge;
 /// only"), and only there can it be seen before the answer is read. A status that comes behind
 /// messages, in the trailers, is not seen: such an answer has won when its headers arrived.
 ///
-/// | `grpc-status` | what becomes of the race |
-/// | --- | --- |
-/// | none, `OK` | wins, unless the HTTP status itself loses ([`HttpJudge`]) |
-/// | `UNKNOWN`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE` | loses: another attempt may do better |
-/// | a number that is no code, or no number | loses, as `UNKNOWN`, which the gRPC specification makes of it |
-/// | any other: `INVALID_ARGUMENT`, `NOT_FOUND`, … | ends the race: another attempt would end the same way |
+/// | `grpc-status` | what it is worth | to a race |
+/// | --- | --- | --- |
+/// | none, `OK` | what the HTTP status says ([`HttpJudge`]) | wins, as a rule |
+/// | `UNKNOWN`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`, `ABORTED`, `INTERNAL`, `UNAVAILABLE` | [`Retryable`](Class::Retryable) | loses: another attempt may do better |
+/// | a number that is no code, or no number | as `UNKNOWN`, which the gRPC specification makes of it | loses |
+/// | any other: `INVALID_ARGUMENT`, `NOT_FOUND`, … | [`Fatal`](Class::Fatal) | ends the race: another attempt would end the same way |
 ///
-/// A status that loses may carry `grpc-retry-pushback-ms`. A number of milliseconds becomes the
+/// A status that is retryable may carry `grpc-retry-pushback-ms`. A number of milliseconds becomes the
 /// `after` of [`Class::Retryable`], for layers that wait; a hedge sends its next copy, if one is left
 /// and paid, without waiting. A negative one, or one that cannot be read, means that the
-/// server wants no further attempt; it ends the race, since a loss would send the next copy. gRPC's
+/// server wants no further attempt: it is fatal, since to a race a loss would send the next copy. gRPC's
 /// own hedging would still await the copies that are under way; here the caller gets the refusal at
 /// once.
 ///
-/// An error of the channel loses.
+/// An error of the channel is retryable.
 ///
 /// # Source
 ///
@@ -52,7 +52,7 @@ impl<Res: HttpResponse, E> Classify<Res, E> for GrpcJudge {
         };
         let headers = response.headers();
         match headers.get("grpc-status").map(code) {
-            None | Some(0) => HttpJudge::of(response.status()),
+            None | Some(0) => HttpJudge::of(response.status(), headers),
             Some(code) => failed(code, headers),
         }
     }
