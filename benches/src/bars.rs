@@ -99,6 +99,13 @@ const fn peer(subject: Subject) -> Option<Subject> {
     }
 }
 
+/// Whether one of ours is measured beside it.
+pub(crate) fn is_peer(subject: Subject) -> bool {
+    Subject::OURS
+        .into_iter()
+        .any(|ours| peer(ours) == Some(subject))
+}
+
 /// One bar, and what was measured.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Verdict {

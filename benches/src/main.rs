@@ -14,6 +14,7 @@ mod report;
 mod bars;
 mod table;
 mod overhead;
+mod saturated;
 
 use std::process::ExitCode;
 
@@ -30,10 +31,13 @@ struct Cli {
 enum Bench {
     /// What a hedge costs when it does not fire, beside other hedges and the floor.
     Overhead(overhead::Options),
+    /// What a limit costs when nearly every call waits, beside tower's.
+    Saturated(saturated::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().bench {
         Bench::Overhead(options) => overhead::run(&options),
+        Bench::Saturated(options) => saturated::run(&options),
     }
 }

@@ -74,7 +74,8 @@ fn measure(runtime: &Runtime, only_gated: bool) -> anyhow::Result<Report> {
     let subjects: Vec<Subject> = Subject::ALL
         .into_iter()
         .filter(|subject| {
-            !only_gated || *subject == Subject::Bare || Subject::OURS.contains(subject)
+            let judged = Subject::OURS.contains(subject) || bars::is_peer(*subject);
+            !only_gated || *subject == Subject::Bare || judged
         })
         .collect();
     let cases: Vec<Case> = subjects
