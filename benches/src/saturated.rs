@@ -27,6 +27,10 @@ pub(crate) struct Options {
     /// Calls of each task in each round
     #[arg(long, default_value_t = 4_000)]
     calls: u64,
+
+    /// Make one round of one subject, by its number, and measure nothing: what is run under valgrind
+    #[arg(long, value_name = "SUBJECT", hide = true)]
+    child: Option<usize>,
 }
 
 /// What limits the calls.
@@ -65,6 +69,10 @@ struct Took {
 
 /// Runs the bench.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if let Some(&subject) = options.child.and_then(|at| Subject::ALL.get(at)) {
+        round(subject, options.calls)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut took = vec![Vec::new(); Subject::ALL.len()];
     for _ in 0..ROUNDS {
         for (subject, took) in Subject::ALL.into_iter().zip(&mut took) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use hedgerow_core::Recorder;
@@ -199,11 +199,18 @@ impl<T> GateBuilder<T> {
             ([(book, rate)], Some(own)) if !rate.is_per_key() => Plain::Rate(own, *book),
             _ => Plain::No,
         };
+        let crowded = Arc::new(AtomicBool::new(false));
         Ok(Gate::new(Shared {
             timed: !rates.is_empty() || places.is_some() || learns,
             plain,
             light: !watched && !settles && !learns,
-            state: Mutex::new(State::new(self.queue, self.per_key, places)),
+            state: Mutex::new(State::new(
+                self.queue,
+                self.per_key,
+                places,
+                crowded.clone(),
+            )),
+            crowded,
             rules: Rules {
                 queue: self.queue,
                 quiet: rates.is_empty() || ledger.answers_at_once(),

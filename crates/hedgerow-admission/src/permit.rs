@@ -82,8 +82,8 @@ pub(crate) struct Waiting<T> {
     arrived: Instant,
     story: Option<Box<Story>>,
     asking: Option<Later<Decision>>,
-    #[pin]
-    alarm: Option<Sleep>,
+    /// Of the one who looks after the clock for all.
+    alarm: Option<Pin<Box<Sleep>>>,
     /// When the alarm is set to ring.
     rings: Option<Instant>,
 }
@@ -359,7 +359,7 @@ impl<T> Future for Waiting<T> {
     type Output = Result<Permit<T>, Overloaded>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         loop {
             let Some(id) = *this.id else {
                 return Poll::Pending;
@@ -370,11 +370,10 @@ impl<T> Future for Waiting<T> {
                 this.shared.answered(id, decision);
             }
             match this.shared.look(id, cx.waker()) {
-                Looked::Granted(grant) => {
+                Looked::Granted(grant, at) => {
                     *this.id = None;
-                    let admitted = this
-                        .shared
-                        .admitted(grant, *this.arrived, this.story.take());
+                    let story = this.story.take();
+                    let admitted = this.shared.admitted(grant, at, *this.arrived, story);
                     return Poll::Ready(Ok(Permit::new(this.shared.clone(), admitted)));
                 }
                 Looked::Refused(refused) => {
@@ -387,15 +386,15 @@ impl<T> Future for Waiting<T> {
                 Looked::Waits(Some(due)) => {
                     if *this.rings != Some(due) {
                         *this.rings = Some(due);
-                        match this.alarm.as_mut().as_pin_mut() {
-                            Some(alarm) => alarm.reset(due.into()),
-                            None => this.alarm.set(Some(sleep_until(due.into()))),
+                        match this.alarm {
+                            Some(alarm) => alarm.as_mut().reset(due.into()),
+                            None => *this.alarm = Some(Box::pin(sleep_until(due.into()))),
                         }
                     }
-                    let Some(alarm) = this.alarm.as_mut().as_pin_mut() else {
+                    let Some(alarm) = this.alarm else {
                         return Poll::Pending;
                     };
-                    ready!(alarm.poll(cx));
+                    ready!(alarm.as_mut().poll(cx));
                     *this.rings = None;
                 }
             }

@@ -112,8 +112,12 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         // Neither a key nor a deadline, and nobody waits: nothing else has to be known.
-        if self.ready
-            && let Some(cost) = self.core.parts.plain_cost(&request)
+        let cost = if self.ready {
+            self.core.parts.plain_cost(&request)
+        } else {
+            None
+        };
+        if let Some(cost) = cost
             && let Some(pass) = self.core.shared.enter_plainly(cost)
         {
             self.ready = false;
@@ -125,25 +129,31 @@ where
             future.run(self.inner.call(request));
             return future;
         }
-        self.ask(request)
+        self.ask(request, cost.is_some())
     }
 }
 
 impl<S, A, V, T> AdmissionService<S, Parts<A, V>, T> {
-    /// All that a request may ask.
-    fn ask<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Parts<A, V>, Req, T>
+    /// All that a request may ask; `waits` if there was no place for it the plain way.
+    #[inline(never)]
+    fn ask<Req>(&mut self, mut request: Req, waits: bool) -> ResponseFuture<S, Parts<A, V>, Req, T>
     where
         S: Service<Req> + Clone,
         A: Asks<Req, T>,
     {
-        let core = self.core.clone();
-        let Some(ask) = core.parts.read(&request) else {
-            let refused = core.shared.refuse(ShedReason::AskPanicked);
-            return ResponseFuture::refused(refused, core);
+        let Some(ask) = self.core.parts.read(&request) else {
+            let refused = self.core.shared.refuse(ShedReason::AskPanicked);
+            return ResponseFuture::refused(refused, self.core.clone());
         };
-        let Some(admitted) = core.shared.enter_quietly(&ask) else {
+        let admitted = if waits && self.core.shared.is_plain() {
+            None
+        } else {
+            self.core.shared.enter_quietly(&ask)
+        };
+        let Some(admitted) = admitted else {
             return self.queue(ask, request);
         };
+        let core = self.core.clone();
         let permit = Permit::new(core.shared.clone(), admitted).unsent();
         if !self.ready {
             let next = (self.inner.clone(), request);

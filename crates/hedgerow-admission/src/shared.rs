@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub(crate) struct Shared<T> {
     pub(crate) limit: Limit,
     pub(crate) recorder: Told,
     pub(crate) resources: Arc<[T]>,
+    /// Whether somebody waits, as the lock left it last.
+    pub(crate) crowded: Arc<AtomicBool>,
     /// Waits that were more than nothing.
     pub(crate) waits: Latency,
     pub(crate) plain: Plain,
@@ -168,7 +170,7 @@ impl State {
 
 impl<T> Shared<T> {
     /// One who finds a place, and nobody waits: the quietest way of all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter_plainly(&self, cost: u64) -> Option<Pass> {
         match &self.plain {
             Plain::No => None,
@@ -181,7 +183,13 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Whether there is a plain way at all.
     #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        !matches!(self.plain, Plain::No)
+    }
+
+    #[inline(always)]
     fn take_place(
         &self,
         at: Option<Instant>,
@@ -200,7 +208,7 @@ impl<T> Shared<T> {
     }
 
     /// One that came the plain way has ended; how is only asked if anybody wants to know.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish_pass(&self, pass: Pass, review: impl FnOnce() -> Review) {
         if self.light {
             return self.finish_plainly();
@@ -214,21 +222,29 @@ impl<T> Shared<T> {
         });
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish_plainly(&self) {
+        // A hint: what it misses is seen under the lock.
+        if self.crowded.load(Ordering::Relaxed) {
+            return self.finish_for_others(true);
+        }
         let mut state = self.state.lock();
         if state.end_plainly() {
             return;
         }
         drop(state);
-        self.finish_for_others();
+        self.finish_for_others(false);
     }
 
-    #[cold]
-    fn finish_for_others(&self) {
+    /// Somebody waits for what has ended.
+    #[inline(never)]
+    fn finish_for_others(&self, ends: bool) {
         let limit = self.limit.now();
         self.with(|shared, state, now, wakes| {
             state.set_limit(limit);
+            if ends {
+                state.end_plainly();
+            }
             state.pump(&shared.rules, now, wakes);
             state.tell_drained(wakes);
         });
@@ -329,13 +345,12 @@ impl<T> Shared<T> {
 
     /// A waiter looks what has become of it.
     pub(crate) fn look(&self, id: Id, waker: &Waker) -> Looked {
-        let now = clock();
         let limit = self.limit.now();
         let mut wakes = Wakes::default();
         let looked = {
             let mut state = self.state.lock();
             state.set_limit(limit);
-            state.look(&self.rules, id, waker, now, &mut wakes)
+            state.look(&self.rules, id, waker, clock, &mut wakes)
         };
         wakes.wake();
         looked
@@ -354,10 +369,10 @@ impl<T> Shared<T> {
     pub(crate) fn admitted(
         &self,
         grant: Grant,
+        now: Instant,
         arrived: Instant,
         mut story: Option<Box<Story>>,
     ) -> Admitted {
-        let now = clock();
         let waited = now.saturating_duration_since(arrived);
         self.waits.record(waited);
         if let Some(story) = &mut story {

@@ -53,7 +53,7 @@ impl Even {
     }
 
     /// What would be owed after one more: until when, and the carried rest.
-    #[inline]
+    #[inline(always)]
     fn after(&self, from: Instant, carried: u64) -> Option<(Instant, u64)> {
         let (mut share, mut carried) = (self.share, carried + self.rest);
         if carried >= self.limit {
@@ -64,7 +64,7 @@ impl Even {
     }
 
     /// Takes one if it may be taken now, under a number. Numbers grow.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_take(&mut self, now: Instant, number: u64) -> Option<u64> {
         if self.paused_until.is_some_and(|until| now < until) {
             return None;

@@ -84,7 +84,7 @@ impl LocalLedger {
 impl LocalLedger {
     /// Takes of one rate that no key has for itself, if that is possible now; what is told is the word
     /// of a [`Receipt`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_one(&self, book: BookId, cost: u64, now: Instant) -> Option<u64> {
         let books = &mut *self.books.lock();
         match &mut books.accounts[book.0 as usize].shared {

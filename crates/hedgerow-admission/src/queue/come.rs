@@ -1,10 +1,11 @@
 //! How one comes into the queue.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::DropRule;
 use super::state::{Closed, Entered, Grant, Rules, State, Wakes};
-use super::waiters::{Id, Kind, List, Phase, Waiter};
+use super::waiters::{Id, Kind, List, Phase};
 use crate::ask::Ask;
 use crate::error::{Overloaded, ShedReason};
 use crate::ledger::BookId;
@@ -27,12 +28,17 @@ impl State {
         }
         let lane = self.lanes.lane(ask.key.as_ref(), ask.priority);
         self.number += 1;
-        let waiter = Waiter::new(ask, kind, now, lane, self.number);
-        let id = self.waiters.insert(waiter) as Id;
+        let id = self.waiters.insert(ask, kind, now, lane, self.number);
         self.wait(rules, id, now);
-        self.pump(rules, now, wakes);
-        match self.taken(id) {
-            Some(Ok(grant)) => {
+        let full = self.running >= self.limit;
+        if full {
+            self.keep(rules, wakes);
+        } else {
+            self.pump(rules, now, wakes);
+        }
+        let taken = if full { None } else { self.taken(id) };
+        match taken {
+            Some(Ok((grant, _))) => {
                 self.counts.at_once += 1;
                 self.counts.started += 1;
                 return Entered::Granted(grant);
@@ -102,15 +108,15 @@ impl State {
     }
 
     /// What a waiter has got, if it has: it is gone from the table then.
-    pub(super) fn taken(&mut self, id: Id) -> Option<Result<Grant, Overloaded>> {
-        let waiter = &self.waiters[id as usize];
-        if matches!(waiter.phase, Phase::Waiting | Phase::Asking(_)) {
-            return None;
+    pub(super) fn taken(&mut self, id: Id) -> Option<Result<(Grant, Instant), Overloaded>> {
+        match self.waiters[id as usize].phase {
+            Phase::Waiting | Phase::Asking(_) | Phase::Gone => return None,
+            Phase::Granted(..) | Phase::Shed(_) => {}
         }
-        match self.waiters.remove(id as usize).phase {
-            Phase::Granted(grant) => Some(Ok(grant)),
+        match self.waiters.remove(id) {
+            Phase::Granted(grant, at) => Some(Ok((grant, at))),
             Phase::Shed(refused) => Some(Err(refused)),
-            Phase::Waiting | Phase::Asking(_) => None,
+            Phase::Waiting | Phase::Asking(_) | Phase::Gone => None,
         }
     }
 
@@ -122,8 +128,12 @@ impl State {
 
     pub(super) fn enlist(&mut self, rules: &Rules, id: Id, now: Instant) {
         self.waiting += 1;
+        // Beyond the reserve CoDel has a say.
+        self.hurry |= matches!(rules.queue.rule, DropRule::CoDel { .. });
         if self.waiting == 1 {
             self.standing_since = Some(now);
+            self.crowded.store(true, Ordering::Relaxed);
+            self.hurry = true;
         }
         let waiter = &mut self.waiters[id as usize];
         if waiter.kind == Kind::Readiness {
@@ -148,6 +158,7 @@ impl State {
         };
         if let Some((at, _)) = waiter.expires {
             self.expiring.insert((at, id));
+            self.hurry = true;
         }
         let level = waiter.ask.priority.level();
         self.arrivals[level].push(&mut self.waiters, id);

@@ -1,10 +1,11 @@
 //! The queue itself: who runs, who waits, who is next. No clock, no lock, no user's code.
 
 use std::collections::BTreeSet;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
-
-use slab::Slab;
 
 use super::Queue;
 use super::lanes::Lanes;
@@ -23,7 +24,7 @@ const LEVELS: usize = Priority::ALL.len();
 pub(crate) struct Rules {
     pub(crate) queue: Queue,
     pub(crate) rates: Vec<(BookId, Rate)>,
-    pub(crate) ledger: std::sync::Arc<dyn Ledger>,
+    pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) max_depth: usize,
     pub(crate) max_wait: Duration,
     /// The ledger answers at once: one who finds nobody waiting need not queue.
@@ -50,7 +51,8 @@ pub(crate) enum Entered {
 
 /// What a waiter finds when it looks.
 pub(crate) enum Looked {
-    Granted(Grant),
+    /// Since then.
+    Granted(Grant, Instant),
     Refused(Overloaded),
     /// The ledger is being asked: the answer is awaited by the waiter.
     Ask(Later<Decision>),
@@ -105,6 +107,10 @@ pub(crate) struct State {
     /// The limit as it was last told.
     pub(crate) limit: usize,
     pub(crate) waiting: usize,
+    /// Whether somebody waits, for those who do not hold the lock.
+    pub(super) crowded: Arc<AtomicBool>,
+    /// Something may have to be looked at earlier than it was.
+    pub(super) hurry: bool,
     pub(crate) closed: Closed,
     pub(crate) counts: Counts,
     pub(crate) places: Option<Places>,
@@ -150,6 +156,7 @@ impl Wakes {
     }
 
     /// Wakes them; the lock must be free.
+    #[inline]
     pub(crate) fn wake(self) {
         if let Some(first) = self.first {
             first.wake();
@@ -161,15 +168,22 @@ impl Wakes {
 }
 
 impl State {
-    pub(crate) fn new(queue: Queue, per_key: Option<usize>, places: Option<Places>) -> Self {
+    pub(crate) fn new(
+        queue: Queue,
+        per_key: Option<usize>,
+        places: Option<Places>,
+        crowded: Arc<AtomicBool>,
+    ) -> Self {
         Self {
+            crowded,
+            hurry: false,
             running: 0,
             limit: usize::MAX,
             waiting: 0,
             closed: Closed::No,
             counts: Counts::default(),
             places,
-            waiters: Slab::new(),
+            waiters: Waiters::default(),
             lanes: Lanes::new(queue.order, per_key),
             arrivals: [List::new(Which::Arrival); LEVELS],
             expiring: BTreeSet::new(),
@@ -285,6 +299,7 @@ impl State {
         }
         self.waiting -= 1;
         if self.waiting == 0 {
+            self.crowded.store(false, Ordering::Relaxed);
             self.standing_since = None;
             self.stuck_until = None;
             self.hold_until = None;
@@ -295,13 +310,19 @@ impl State {
         }
     }
 
+    /// Whether nobody is to be given up by now, and no rate has something again: who looks after the
+    /// clock has said so.
+    fn is_quiet_until(&self, now: Instant) -> bool {
+        !self.hurry && matches!(self.armed, Some(Some(armed)) if now < armed)
+    }
+
     /// Starts whoever may start, and gives up whoever must be given up.
     pub(crate) fn pump(&mut self, rules: &Rules, now: Instant, wakes: &mut Wakes) {
-        if self.waiting > 0 {
+        if self.waiting > 0 && !self.is_quiet_until(now) {
             self.give_up_overdue(rules, now, wakes);
             self.lanes.unblock(Some(now));
-            self.stuck_until = None;
         }
+        self.stuck_until = None;
         if self.hold_until.is_some_and(|until| until <= now) {
             self.hold_until = None;
         }
@@ -317,7 +338,7 @@ impl State {
                     self.running += 1;
                     self.lanes.started(grant.key.as_ref());
                     self.paced(now);
-                    self.settle_waiter(id, Phase::Granted(grant), wakes);
+                    self.settle_waiter(id, Phase::Granted(grant, now), wakes);
                 }
                 Start::Asked(answer) => {
                     self.lanes.turn(lane);
@@ -329,9 +350,13 @@ impl State {
                 }
                 Start::Stuck(until) => {
                     self.stuck_until = Some(until);
+                    self.hurry = true;
                     break;
                 }
-                Start::Blocked(until) => self.lanes.block(lane, until),
+                Start::Blocked(until) => {
+                    self.lanes.block(lane, until);
+                    self.hurry = true;
+                }
                 Start::Never(reason) => self.shed(id, reason, now, wakes),
             }
         }
@@ -448,12 +473,7 @@ impl State {
 
     /// Everybody who waits is refused.
     pub(crate) fn refuse_all(&mut self, now: Instant, wakes: &mut Wakes) {
-        let waiting: Vec<Id> = self
-            .waiters
-            .iter()
-            .filter(|(_, waiter)| matches!(waiter.phase, Phase::Waiting))
-            .map(|(id, _)| id as Id)
-            .collect();
+        let waiting: Vec<Id> = self.waiters.waiting().map(|(id, _)| id).collect();
         for id in waiting {
             self.shed(id, ShedReason::Closed, now, wakes);
         }
@@ -473,6 +493,9 @@ impl State {
         }
         if let Some(id) = self.keeper {
             // It looks soon, or by the time at which it must.
+            if !mem::take(&mut self.hurry) {
+                return;
+            }
             let Some(armed) = self.armed else { return };
             let due = self.due(rules);
             if due.is_none() || armed.is_some_and(|armed| due.is_some_and(|due| armed <= due)) {
@@ -492,13 +515,12 @@ impl State {
             self.wake(id, wakes);
         } else if hindmost.is_none() {
             // Only services that get ready.
-            let ready = self.waiters.iter().find(|(_, waiter)| {
-                waiter.waker.is_some() && matches!(waiter.phase, Phase::Waiting)
-            });
+            let mut ready = self.waiters.waiting();
+            let ready = ready.find(|(_, waiter)| waiter.waker.is_some());
             if let Some((id, _)) = ready {
-                self.keeper = Some(id as Id);
+                self.keeper = Some(id);
                 self.armed = None;
-                self.wake(id as Id, wakes);
+                self.wake(id, wakes);
             }
         }
     }

@@ -19,18 +19,22 @@ impl State {
         rules: &Rules,
         id: Id,
         waker: &Waker,
-        now: Instant,
+        clock: fn() -> Instant,
         wakes: &mut Wakes,
     ) -> Looked {
-        if self.keeper == Some(id) && self.armed.flatten().is_some_and(|armed| armed <= now) {
+        if self.keeper == Some(id)
+            && let Some(armed) = self.armed.flatten()
+            && let now = clock()
+            && armed <= now
+        {
             self.armed = None;
             self.pump(rules, now, wakes);
         }
         if let Some(taken) = self.taken(id) {
             return match taken {
-                Ok(grant) => {
+                Ok((grant, at)) => {
                     self.counts.started += 1;
-                    Looked::Granted(grant)
+                    Looked::Granted(grant, at)
                 }
                 Err(refused) => Looked::Refused(refused),
             };
@@ -50,8 +54,9 @@ impl State {
         }
         if self.keeper == Some(id) {
             // Never an instant that has passed: whoever waits for it would not wait.
-            let due = self.due(rules).map(|due| due.max(now + MOMENT));
+            let due = self.due(rules).map(|due| due.max(clock() + MOMENT));
             self.armed = Some(due);
+            self.hurry = false;
             return Looked::Waits(due);
         }
         Looked::Waits(None)
@@ -92,7 +97,7 @@ impl State {
                         key: ask.key.clone(),
                         cost: ask.cost,
                     };
-                    self.settle_waiter(id, Phase::Granted(grant), wakes);
+                    self.settle_waiter(id, Phase::Granted(grant, now), wakes);
                 } else {
                     rules.ledger.refund(&claim, receipt, false);
                     self.wait_again(rules, id, now);
@@ -106,6 +111,7 @@ impl State {
                 } else {
                     self.hold_until = Some(until);
                 }
+                self.hurry = true;
             }
             Decision::Never => refuse(self, ShedReason::TooLarge, wakes),
             Decision::Failed => refuse(self, ShedReason::Ledger, wakes),
@@ -137,27 +143,28 @@ impl State {
     ) -> Ended {
         if self.is_waiting(id) {
             self.unlink(id);
-            self.waiters.remove(id as usize);
+            self.waiters.remove(id);
             // Its turn may have held others up, or the clock.
             self.counts.aborted += 1;
             self.pump(rules, now, wakes);
             self.tell_drained(wakes);
             return Ended::Aborted;
         }
-        let waiter = self.waiters.remove(id as usize);
-        if !matches!(waiter.phase, Phase::Shed(_)) {
+        let key = self.waiters[id as usize].ask.key.take();
+        let phase = self.waiters.remove(id);
+        if !matches!(phase, Phase::Shed(_)) {
             self.counts.aborted += 1;
         }
-        match waiter.phase {
+        match phase {
             Phase::Shed(refused) => Ended::Refused(refused),
-            Phase::Granted(grant) => {
+            Phase::Granted(grant, _) => {
                 rules.refund(&grant, now, false);
                 self.end(rules, &grant, Some(now), true, wakes);
                 Ended::Aborted
             }
-            Phase::Asking(_) | Phase::Waiting => {
+            Phase::Asking(_) | Phase::Waiting | Phase::Gone => {
                 self.running -= 1;
-                self.lanes.ended(waiter.ask.key.as_ref());
+                self.lanes.ended(key.as_ref());
                 self.pump(rules, now, wakes);
                 Ended::Aborted
             }

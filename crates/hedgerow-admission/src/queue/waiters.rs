@@ -1,9 +1,9 @@
 //! Those who wait, in lists that need no memory of their own.
 
+use std::mem;
+use std::ops::{Index, IndexMut};
 use std::task::Waker;
 use std::time::Instant;
-
-use slab::Slab;
 
 use super::state::Grant;
 use crate::ask::Ask;
@@ -45,10 +45,12 @@ pub(super) enum Phase {
     Waiting,
     /// It has a place, and the ledger is being asked: by the waiter itself, once it has seen this.
     Asking(Option<Later<Decision>>),
-    /// It may start.
-    Granted(Grant),
+    /// It may start, since then.
+    Granted(Grant, Instant),
     /// It was refused.
     Shed(Overloaded),
+    /// Its place in the table is free.
+    Gone,
 }
 
 #[derive(Clone, Copy)]
@@ -72,7 +74,73 @@ pub(super) struct List {
     tail: Id,
 }
 
-pub(super) type Waiters = Slab<Waiter>;
+/// All waiters, in places that are used again: nothing is moved when one comes or goes.
+#[derive(Default)]
+pub(super) struct Waiters {
+    all: Vec<Waiter>,
+    free: Vec<Id>,
+}
+
+impl Waiters {
+    /// Takes one in.
+    pub(super) fn insert(
+        &mut self,
+        ask: Ask,
+        kind: Kind,
+        arrived: Instant,
+        lane: u32,
+        number: u64,
+    ) -> Id {
+        let Some(id) = self.free.pop() else {
+            let id = self.all.len() as Id;
+            self.all.push(Waiter::new(ask, kind, arrived, lane, number));
+            return id;
+        };
+        let waiter = &mut self.all[id as usize];
+        waiter.ask = ask;
+        waiter.kind = kind;
+        waiter.arrived = arrived;
+        waiter.lane = lane;
+        waiter.number = number;
+        waiter.expires = None;
+        waiter.phase = Phase::Waiting;
+        waiter.waker = None;
+        id
+    }
+
+    /// Lets one go: what became of it.
+    pub(super) fn remove(&mut self, id: Id) -> Phase {
+        let waiter = &mut self.all[id as usize];
+        waiter.waker = None;
+        waiter.ask.key = None;
+        waiter.ask.label = None;
+        self.free.push(id);
+        mem::replace(&mut waiter.phase, Phase::Gone)
+    }
+
+    /// Those that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Id, &Waiter)> {
+        let all = self.all.iter().enumerate();
+        all.filter(|(_, waiter)| matches!(waiter.phase, Phase::Waiting))
+            .map(|(id, waiter)| (id as Id, waiter))
+    }
+}
+
+impl Index<usize> for Waiters {
+    type Output = Waiter;
+
+    #[inline]
+    fn index(&self, id: usize) -> &Waiter {
+        &self.all[id]
+    }
+}
+
+impl IndexMut<usize> for Waiters {
+    #[inline]
+    fn index_mut(&mut self, id: usize) -> &mut Waiter {
+        &mut self.all[id]
+    }
+}
 
 impl Waiter {
     pub(super) fn new(ask: Ask, kind: Kind, arrived: Instant, lane: u32, number: u64) -> Self {
