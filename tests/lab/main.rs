@@ -3,5 +3,6 @@
 //! The timer has a grain of a millisecond, so a millisecond of a law is 100 ms of virtual time.
 
 mod leaving;
+mod limits;
 mod observe;
 mod retrying;
