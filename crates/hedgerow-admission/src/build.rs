@@ -185,7 +185,13 @@ impl<T> GateBuilder<T> {
         };
         Ok(Gate::new(Shared {
             timed: !rates.is_empty() || places.is_some() || limit.learner().is_some(),
-            state: Mutex::new(State::new(self.queue, self.per_key, places)),
+            // One that panics before it ever said a limit lets one through.
+            state: Mutex::new(State::new(
+                self.queue,
+                self.per_key,
+                places,
+                limit.now().unwrap_or(1),
+            )),
             rules: Rules {
                 queue: self.queue,
                 quiet: rates.is_empty() || ledger.answers_at_once(),

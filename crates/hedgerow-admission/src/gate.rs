@@ -66,7 +66,8 @@ pub struct Gate<T = ()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdmissionStats {
-    /// Requests that came: started + aborted + shed + queued.
+    /// Requests that came: started + aborted + shed + queued, and those that were just given their place
+    /// and have not seen it yet (they are `active` already).
     pub entered: u64,
     /// Those that got a permit.
     pub started: u64,

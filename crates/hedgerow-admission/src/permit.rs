@@ -147,17 +147,21 @@ impl<T> Permit<T> {
 
     /// Runs a future with the permit, and ends with its outcome: answered if it is `Ok`, refused if it
     /// is an error, cancelled if it is dropped.
-    pub async fn run<Res, E>(
-        mut self,
-        work: impl Future<Output = Result<Res, E>>,
-    ) -> Result<Res, E> {
+    pub fn run<Res, E, F>(mut self, work: F) -> impl Future<Output = Result<Res, E>>
+    where
+        F: Future<Output = Result<Res, E>>,
+    {
+        // Now: it may be dropped before it is polled.
         self.outcome = Some(Outcome::Cancelled);
-        let result = work.await;
-        self.outcome = Some(match &result {
-            Ok(_) => Outcome::Answered,
-            Err(_) => Outcome::Refused,
-        });
-        result
+        async move {
+            let mut permit = self;
+            let result = work.await;
+            permit.outcome = Some(match &result {
+                Ok(_) => Outcome::Answered,
+                Err(_) => Outcome::Refused,
+            });
+            result
+        }
     }
 
     /// Sets whether anything is sent with it: if not, a drop gives back all that was reserved.

@@ -83,16 +83,14 @@ struct Moment {
 }
 
 impl Limit {
+    /// `None` from a policy that panics: the limit that it said last holds.
     #[inline]
-    fn now(&self, known: usize) -> usize {
+    pub(crate) fn now(&self) -> Option<usize> {
         match self {
-            Self::Number(number) => number.load(Ordering::Acquire),
+            Self::Number(number) => Some(number.load(Ordering::Acquire)),
             Self::Policy(policy, set) => match set.load(Ordering::Acquire) {
-                usize::MAX => {
-                    // One that panics keeps the limit that it said last.
-                    catch_unwind(AssertUnwindSafe(|| policy.limit())).unwrap_or(known)
-                }
-                number => number,
+                usize::MAX => catch_unwind(AssertUnwindSafe(|| policy.limit())).ok(),
+                number => Some(number),
             },
         }
     }
@@ -110,6 +108,11 @@ fn clock() -> Instant {
 }
 
 impl State {
+    #[inline]
+    fn told(&mut self, limit: Option<usize>) {
+        self.limit = limit.unwrap_or(self.limit);
+    }
+
     fn moment(&self) -> Moment {
         Moment {
             active: self.running,
@@ -120,10 +123,19 @@ impl State {
 }
 
 impl<T> Shared<T> {
-    /// Refreshes the limit that the queue works with. Before the lock: a policy is user's code.
+    /// The limit that the queue is told. Read before the lock: a policy is user's code.
     #[inline]
-    fn limit_now(&self) -> usize {
-        self.limit.now(usize::MAX)
+    fn limit_now(&self) -> Option<usize> {
+        self.limit.now()
+    }
+
+    /// A limit that changed after it was read, and before the lock was taken, would be missed by those
+    /// who wait: whoever raised it saw nobody, or a place that was still taken.
+    #[inline]
+    fn catch_up(&self, read: Option<usize>, waiting: usize) {
+        if waiting > 0 && self.limit_now() != read {
+            self.reconsider();
+        }
     }
 
     /// One who finds a place without waiting, if so.
@@ -135,7 +147,7 @@ impl<T> Shared<T> {
         let limit = self.limit_now();
         let at = (self.timed || ask.deadline.is_some()).then(clock);
         let mut state = self.state.lock();
-        state.limit = limit;
+        state.told(limit);
         let grant = state.enter_quietly(&self.rules, ask, at)?;
         Some(Admitted {
             grant,
@@ -150,7 +162,7 @@ impl<T> Shared<T> {
         let now = clock();
         let (grant, moment) = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.told(limit);
             let grant = state.enter_quietly(&self.rules, ask, Some(now))?;
             (grant, state.moment())
         };
@@ -171,11 +183,12 @@ impl<T> Shared<T> {
         let mut wakes = Wakes::default();
         let (entered, moment) = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.told(limit);
             let entered = state.enter(&self.rules, ask, kind, now, &mut wakes);
             (entered, state.moment())
         };
         wakes.wake();
+        self.catch_up(limit, moment.queued);
         match entered {
             Entered::Granted(grant) => {
                 self.tell(story.as_deref(), Happened::Started, moment, Duration::ZERO);
@@ -224,22 +237,26 @@ impl<T> Shared<T> {
         let now = clock();
         let limit = self.limit_now();
         let mut wakes = Wakes::default();
-        let looked = {
+        let (looked, waiting) = {
             let mut state = self.state.lock();
-            state.limit = limit;
-            state.look(&self.rules, id, waker, now, &mut wakes)
+            state.told(limit);
+            let looked = state.look(&self.rules, id, waker, now, &mut wakes);
+            (looked, state.waiting)
         };
         wakes.wake();
+        self.catch_up(limit, waiting);
         looked
     }
 
     /// The ledger has answered a waiter.
     pub(crate) fn answered(&self, id: Id, decision: Decision) {
         let limit = self.limit_now();
-        self.with(|shared, state, now, wakes| {
-            state.limit = limit;
+        let waiting = self.with(|shared, state, now, wakes| {
+            state.told(limit);
             state.answered(&shared.rules, id, decision, now, wakes);
+            state.waiting
         });
+        self.catch_up(limit, waiting);
     }
 
     /// A waiter has got its place.
@@ -276,12 +293,17 @@ impl<T> Shared<T> {
 
     /// A waiter leaves by itself.
     pub(crate) fn leave(&self, id: Id, arrived: Instant, story: Option<Box<Story>>) {
+        let limit = self.limit_now();
         let mut moment = None;
+        let mut waiting = 0;
         let ended = self.with(|shared, state, now, wakes| {
+            state.told(limit);
             let ended = state.leave(&shared.rules, id, now, wakes);
             moment = Some((state.moment(), now));
+            waiting = state.waiting;
             ended
         });
+        self.catch_up(limit, waiting);
         if let (Some(mut story), Some((moment, now))) = (story, moment) {
             story.waited = now.saturating_duration_since(arrived);
             let happened = match ended {
@@ -338,7 +360,7 @@ impl<T> Shared<T> {
         let mut wakes = Wakes::default();
         let moment = {
             let mut state = self.state.lock();
-            state.limit = limit;
+            state.told(limit);
             if state.waiting > 0 && now.is_none() {
                 now = Some(clock());
             }
@@ -351,6 +373,7 @@ impl<T> Shared<T> {
             state.moment()
         };
         wakes.wake();
+        self.catch_up(limit, moment.queued);
         if let Some(now) = now {
             self.learn(admitted, outcome, now, moment);
         }
@@ -376,9 +399,7 @@ impl<T> Shared<T> {
             let sample = Sample::new(now, ran, outcome, moment.active + 1, moment.queued);
             // Its panic costs it this sample.
             let _ = catch_unwind(AssertUnwindSafe(|| policy.observe(&sample)));
-            if moment.queued > 0 && self.limit_now() != moment.limit {
-                self.reconsider();
-            }
+            self.catch_up(Some(moment.limit), moment.queued);
         }
         let finished = Happened::Finished(outcome);
         self.tell(admitted.story.as_deref(), finished, moment, ran);
@@ -386,11 +407,18 @@ impl<T> Shared<T> {
 
     /// The limit, a rate or a resource has changed.
     pub(crate) fn reconsider(&self) {
-        let limit = self.limit_now();
-        self.with(|shared, state, now, wakes| {
-            state.limit = limit;
-            state.reconsider(&shared.rules, now, wakes);
-        });
+        // More than once if the limit changes meanwhile; not for ever, for one that always does.
+        for _ in 0..8 {
+            let limit = self.limit_now();
+            let waiting = self.with(|shared, state, now, wakes| {
+                state.told(limit);
+                state.reconsider(&shared.rules, now, wakes);
+                state.waiting
+            });
+            if waiting == 0 || self.limit_now() == limit {
+                return;
+            }
+        }
     }
 
     pub(crate) fn close(&self, how: Closed) {

@@ -35,6 +35,9 @@ struct Books {
     leases: HashMap<String, Leases>,
 }
 
+/// In a receipt: it was reserved in the book of its key, not in the one that all share.
+const OWN: u64 = 1 << 63;
+
 /// A rate, with the book of all and those of keys.
 struct Account {
     rate: Rate,
@@ -89,7 +92,6 @@ impl Default for LocalLedger {
 impl Books {
     #[inline]
     fn nanos(&mut self, now: Instant) -> u64 {
-        // A year ahead of the first instant, so that a book may be full in its past.
         let epoch = *self.epoch.get_or_insert(now);
         let since = now.saturating_duration_since(epoch);
         since.as_secs().saturating_mul(1_000_000_000) + u64::from(since.subsec_nanos())
@@ -134,15 +136,18 @@ impl Account {
         }
     }
 
-    /// The book of a key, if there is one: an absent one has nothing to settle.
-    fn existing(&mut self, key: Option<&Key>) -> &mut Book {
-        match key.filter(|_| self.rate.per_key) {
-            Some(key) => match self.keyed.get_mut(key) {
-                Some(book) => book,
-                None => &mut self.shared,
-            },
-            None => &mut self.shared,
+    /// Whether a key has a book of its own.
+    #[inline]
+    fn has_own(&self, key: Option<&Key>) -> bool {
+        self.rate.per_key && key.is_some_and(|key| self.keyed.contains_key(key))
+    }
+
+    /// The book in which this was reserved; `None` if it was full and is forgotten: nothing is owed.
+    fn reserved_in(&mut self, key: Option<&Key>, word: u64) -> Option<&mut Book> {
+        if word & OWN == 0 {
+            return Some(&mut self.shared);
         }
+        key.and_then(|key| self.keyed.get_mut(key))
     }
 }
 
@@ -177,8 +182,7 @@ impl Ledger for LocalLedger {
     fn reserve(&self, claim: &Claim<'_>) -> Answer<Decision> {
         let books = &mut *self.books.lock();
         let now = books.nanos(claim.now);
-        let mut until = now;
-        let mut others_too = false;
+        let (mut own, mut all) = (now, now);
         for (book, rate) in claim.rates {
             let account = &mut books.accounts[book.0 as usize];
             let amount = rate.amount(claim.cost);
@@ -188,15 +192,14 @@ impl Ledger for LocalLedger {
             else {
                 return Answer::Now(Decision::Never);
             };
-            if at > now {
-                until = until.max(at);
-                others_too |= !rate.per_key;
-            }
+            let until = if rate.per_key { &mut own } else { &mut all };
+            *until = at.max(*until);
         }
-        if until > now {
+        // What its own key lacks comes first: nobody else need wait for that.
+        if own > now || all > now {
             return Answer::Now(Decision::Wait {
-                until: books.instant(until),
-                own_key: !others_too,
+                until: books.instant(if own > now { own } else { all }),
+                own_key: own > now,
             });
         }
         let mut receipt = Receipt::default();
@@ -204,12 +207,15 @@ impl Ledger for LocalLedger {
             let account = &mut books.accounts[book.0 as usize];
             let book = account.book(claim.key, now, self.max_keys);
             match rate.unit {
-                Unit::Requests => *word = book.take(now, 1),
+                Unit::Requests => *word = book.take(now, 1).min(!OWN),
                 Unit::Tokens => {
                     *word = books.next;
                     book.take_open(now, claim.cost, books.next);
                     books.next += 1;
                 }
+            }
+            if account.has_own(claim.key) {
+                *word |= OWN;
             }
         }
         Answer::Now(Decision::Granted(receipt))
@@ -220,8 +226,10 @@ impl Ledger for LocalLedger {
         let now = books.nanos(claim.now);
         for (word, (book, rate)) in receipt.0.iter().zip(claim.rates) {
             if rate.unit == Unit::Tokens {
-                let book = books.accounts[book.0 as usize].existing(claim.key);
-                book.settle(now, claim.cost, *word, used.min(MOST));
+                let account = &mut books.accounts[book.0 as usize];
+                if let Some(book) = account.reserved_in(claim.key, *word) {
+                    book.settle(now, claim.cost, *word & !OWN, used.min(MOST));
+                }
             }
         }
     }
@@ -230,10 +238,13 @@ impl Ledger for LocalLedger {
         let books = &mut *self.books.lock();
         let now = books.nanos(claim.now);
         for (word, (book, rate)) in receipt.0.iter().zip(claim.rates) {
-            let book = books.accounts[book.0 as usize].existing(claim.key);
+            let account = &mut books.accounts[book.0 as usize];
+            let Some(book) = account.reserved_in(claim.key, *word) else {
+                continue;
+            };
             match rate.unit {
-                Unit::Tokens => book.settle(now, claim.cost, *word, 0),
-                Unit::Requests if !sent => book.give_back(now, 1, *word),
+                Unit::Tokens => book.settle(now, claim.cost, *word & !OWN, 0),
+                Unit::Requests if !sent => book.give_back(now, 1, *word & !OWN),
                 Unit::Requests => {}
             }
         }

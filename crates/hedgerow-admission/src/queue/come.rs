@@ -31,16 +31,10 @@ impl State {
         let id = self.waiters.insert(waiter) as Id;
         self.wait(rules, id, now);
         self.pump(rules, now, wakes);
-        match self.taken(id) {
-            Some(Ok(grant)) => {
-                self.counts.at_once += 1;
-                self.counts.started += 1;
-                return Entered::Granted(grant);
-            }
-            Some(Err(refused)) => return Entered::Refused(refused),
-            None => {}
+        if let Some(entered) = self.came(id) {
+            return entered;
         }
-        if kind == Kind::Request {
+        if kind == Kind::Request && self.is_waiting(id) {
             // Only now: the pump may have made room.
             let victim = if patience.is_zero() {
                 Some(id)
@@ -51,13 +45,26 @@ impl State {
             };
             if let Some(victim) = victim {
                 self.shed(victim, ShedReason::QueueFull, now, wakes);
-                self.keep(rules, wakes);
-                if let Some(Err(refused)) = (victim == id).then(|| self.taken(id)).flatten() {
-                    return Entered::Refused(refused);
+                // Who comes after it may ask for less than what it waited for.
+                self.pump(rules, now, wakes);
+                if let Some(entered) = self.came(id) {
+                    return entered;
                 }
             }
         }
         Entered::Waits(id)
+    }
+
+    /// What became of one that came, if it need not wait.
+    fn came(&mut self, id: Id) -> Option<Entered> {
+        Some(match self.taken(id)? {
+            Ok(grant) => {
+                self.counts.at_once += 1;
+                self.counts.started += 1;
+                Entered::Granted(grant)
+            }
+            Err(refused) => Entered::Refused(refused),
+        })
     }
 
     pub(super) fn refuses(
@@ -117,10 +124,10 @@ impl State {
     /// Puts one into all lists it belongs to.
     pub(super) fn wait(&mut self, rules: &Rules, id: Id, now: Instant) {
         self.lanes.push(&mut self.waiters, id, false);
-        self.enlist(rules, id, now);
+        self.enlist(rules, id, now, false);
     }
 
-    pub(super) fn enlist(&mut self, rules: &Rules, id: Id, now: Instant) {
+    pub(super) fn enlist(&mut self, rules: &Rules, id: Id, now: Instant, again: bool) {
         self.waiting += 1;
         if self.waiting == 1 {
             self.standing_since = Some(now);
@@ -150,6 +157,10 @@ impl State {
             self.expiring.insert((at, id));
         }
         let level = waiter.ask.priority.level();
-        self.arrivals[level].push(&mut self.waiters, id);
+        if again {
+            self.arrivals[level].push_in_order(&mut self.waiters, id);
+        } else {
+            self.arrivals[level].push(&mut self.waiters, id);
+        }
     }
 }

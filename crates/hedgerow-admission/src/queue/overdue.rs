@@ -78,6 +78,13 @@ impl State {
         by(self.stuck_until);
         by(self.hold_until);
         by(self.lanes.unblocks());
+        if let (Some(after), Some(since)) = (rules.queue.turns_after(), self.standing_since)
+            && !self.was_latest_first
+            && (self.stuck_until.is_some() || self.lanes.unblocks().is_some())
+        {
+            // Who is first then may ask for less.
+            by(since.checked_add(after));
+        }
         let firsts = self.arrivals.iter().filter_map(List::first);
         if let Some(oldest) = firsts.map(|id| self.waiters[id as usize].arrived).min() {
             by(oldest.checked_add(rules.max_wait));

@@ -1,6 +1,7 @@
 //! The queue itself: who runs, who waits, who is next. No clock, no lock, no user's code.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,8 @@ pub(crate) enum Closed {
 pub(crate) struct Wakes {
     first: Option<Waker>,
     rest: Vec<Waker>,
+    /// Not woken but dropped: the last of a task's wakers may drop the task, and its permit with it.
+    forgotten: Option<Waker>,
 }
 
 /// The queue.
@@ -122,6 +125,10 @@ pub(crate) struct State {
     pub(super) keeper: Option<Id>,
     /// When it looks next, if at all; `None` while it is about to.
     pub(super) armed: Option<Option<Instant>>,
+    /// How many of those who wait have a waker.
+    pub(super) polled: usize,
+    /// Which order held when it was last looked at.
+    pub(super) was_latest_first: bool,
     pub(super) number: u64,
     /// The last start from the queue, and how far apart starts are (ns, smoothed).
     last_start: Option<Instant>,
@@ -147,22 +154,34 @@ impl Wakes {
         }
     }
 
+    /// Drops it once the lock is free.
+    pub(super) fn forget(&mut self, waker: Option<Waker>) {
+        if waker.is_some() {
+            self.forgotten = waker;
+        }
+    }
+
     /// Wakes them; the lock must be free.
     pub(crate) fn wake(self) {
+        // A waker that panics must not cost the others theirs.
+        let wake = |waker: Waker| drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
         if let Some(first) = self.first {
-            first.wake();
-            for waker in self.rest {
-                waker.wake();
-            }
+            wake(first);
+            self.rest.into_iter().for_each(wake);
         }
     }
 }
 
 impl State {
-    pub(crate) fn new(queue: Queue, per_key: Option<usize>, places: Option<Places>) -> Self {
+    pub(crate) fn new(
+        queue: Queue,
+        per_key: Option<usize>,
+        places: Option<Places>,
+        limit: usize,
+    ) -> Self {
         Self {
             running: 0,
-            limit: usize::MAX,
+            limit,
             waiting: 0,
             closed: Closed::No,
             counts: Counts::default(),
@@ -176,6 +195,8 @@ impl State {
             hold_until: None,
             keeper: None,
             armed: None,
+            polled: 0,
+            was_latest_first: false,
             number: 0,
             last_start: None,
             pace_ns: 0.0,
@@ -253,6 +274,7 @@ impl State {
             let level = waiter.ask.priority.level();
             self.arrivals[level].remove(&mut self.waiters, id);
         }
+        self.polled -= usize::from(self.waiters[id as usize].waker.is_some());
         self.waiting -= 1;
         if self.waiting == 0 {
             self.standing_since = None;
@@ -271,6 +293,12 @@ impl State {
             self.give_up_overdue(rules, now, wakes);
             self.lanes.unblock(Some(now));
             self.stuck_until = None;
+            let latest_first = self.latest_first(rules, now);
+            if latest_first != self.was_latest_first {
+                // What blocked a lane was what the one at its other end asked.
+                self.was_latest_first = latest_first;
+                self.lanes.unblock(None);
+            }
         }
         if self.hold_until.is_some_and(|until| until <= now) {
             self.hold_until = None;
@@ -306,6 +334,7 @@ impl State {
             }
         }
         self.keep(rules, wakes);
+        self.tell_drained(wakes);
     }
 
     pub(super) fn settle_waiter(&mut self, id: Id, phase: Phase, wakes: &mut Wakes) {
@@ -338,8 +367,8 @@ impl State {
     ) -> Start {
         let picked = match places {
             None => None,
-            Some(places) => match places.pick(now) {
-                Pick::Taken(resource) => Some(resource),
+            Some(places) => match places.find(now) {
+                Pick::Free(resource) => Some(resource),
                 Pick::Later(Some(until)) => return Start::Stuck(until),
                 // Somebody who gives one back, or revives one, looks at the queue again.
                 Pick::Later(None) => return Start::Stuck(now + Duration::from_secs(3_600)),
@@ -354,27 +383,26 @@ impl State {
                 .reserve(&rules.claim(ask.key.as_ref(), ask.cost, now))
             {
                 Answer::Now(decision) => decision,
-                Answer::Later(later) => {
-                    // The resource is picked again when the answer is there.
-                    put_back(places, picked);
-                    return Start::Asked(later);
-                }
+                // The resource is looked for again when the answer is there.
+                Answer::Later(later) => return Start::Asked(later),
             }
         };
-        if !matches!(decision, Decision::Granted(_)) {
-            put_back(places, picked);
-        }
         match decision {
-            Decision::Granted(receipt) => Start::Now(Grant {
-                receipt,
-                resource: picked,
-                key: ask.key.clone(),
-                cost: ask.cost,
-            }),
+            Decision::Granted(receipt) => {
+                if let (Some(resource), Some(places)) = (picked, places) {
+                    places.take(resource);
+                }
+                Start::Now(Grant {
+                    receipt,
+                    resource: picked,
+                    key: ask.key.clone(),
+                    cost: ask.cost,
+                })
+            }
             Decision::Wait {
                 until,
                 own_key: true,
-            } if ask.key.is_some() => Start::Blocked(until),
+            } => Start::Blocked(until),
             Decision::Wait { until, .. } => Start::Stuck(until),
             Decision::Never => Start::Never(ShedReason::TooLarge),
             Decision::Failed => Start::Never(ShedReason::Ledger),
@@ -427,6 +455,7 @@ impl State {
         for id in waiting {
             self.shed(id, ShedReason::Closed, now, wakes);
         }
+        self.tell_drained(wakes);
     }
 
     /// Everything may have changed: all that wait are looked at again.
@@ -460,8 +489,8 @@ impl State {
             self.keeper = Some(id);
             self.armed = None;
             self.wake(id, wakes);
-        } else if hindmost.is_none() {
-            // Only services that get ready.
+        } else if self.polled > 0 {
+            // Services that get ready, or one between two that were never polled.
             let ready = self.waiters.iter().find(|(_, waiter)| {
                 waiter.waker.is_some() && matches!(waiter.phase, Phase::Waiting)
             });

@@ -8,6 +8,7 @@ mod contract;
 mod events;
 mod ledger;
 mod limits_live;
+mod mended;
 mod order;
 mod overload;
 mod pool;
