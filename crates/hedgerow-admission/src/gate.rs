@@ -347,6 +347,13 @@ impl<T> Gate<T> {
         .await;
     }
 
+    /// Entries left in the queue's structures: none when nobody waits and nobody runs.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn leftovers(&self) -> usize {
+        self.shared.state.lock().leftovers()
+    }
+
     /// Steps taken in the queue's structures since the gate was built: what a test counts to see that a
     /// cancelled waiter costs a constant number of them.
     #[doc(hidden)]

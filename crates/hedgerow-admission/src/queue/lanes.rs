@@ -146,6 +146,14 @@ impl Lanes {
         (of.running, waiting)
     }
 
+    /// What is kept here, but for the lanes of those without a key.
+    pub(super) fn leftovers(&self) -> usize {
+        let keyed = self.lanes.iter().filter(|(_, lane)| lane.key.is_some());
+        let waiting: usize = self.lanes.iter().map(|(_, lane)| lane.waiting).sum();
+        let ready: usize = self.levels.iter().map(|level| level.ready.len()).sum();
+        keyed.count() + waiting + ready + self.until.len() + self.by_key.len()
+    }
+
     /// Keys that have somebody waiting or running.
     pub(super) fn keys(&self) -> usize {
         self.by_key.len()

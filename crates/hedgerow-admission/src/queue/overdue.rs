@@ -59,7 +59,13 @@ impl State {
             while let Some(id) = self.arrivals[level].first() {
                 let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
                 let kept = reason == ShedReason::Standing && self.waiting <= self.reserve();
-                if waited < longest || waited.is_zero() || kept {
+                // The reserve too waits no longer than the gate's longest wait.
+                let (longest, reason) = if kept {
+                    (rules.max_wait, ShedReason::WaitedTooLong)
+                } else {
+                    (longest, reason)
+                };
+                if waited < longest || waited.is_zero() {
                     break;
                 }
                 self.shed(id, reason, now, wakes);

@@ -212,6 +212,18 @@ impl State {
         self.lanes.keys()
     }
 
+    pub(crate) fn leftovers(&self) -> usize {
+        let listed = self.arrivals.iter().filter(|list| list.first().is_some());
+        let kept = usize::from(self.keeper.is_some()) + usize::from(self.standing_since.is_some());
+        self.waiters.len()
+            + self.expiring.len()
+            + self.polled
+            + self.drained.len()
+            + self.lanes.leftovers()
+            + listed.count()
+            + kept
+    }
+
     pub(crate) fn steps(&self) -> u64 {
         self.lanes.steps
     }

@@ -9,6 +9,7 @@ mod events;
 mod ledger;
 mod limits_live;
 mod mended;
+mod model;
 mod order;
 mod overload;
 mod pool;

@@ -335,6 +335,9 @@ impl Wake for Holding {
 async fn a_waker_that_drops_a_permit_with_it_stops_nobody() {
     let gate = Gate::builder().concurrency(1).build();
     let held = gate.permit().await.expect("free");
+    // This one keeps the time, so that no timer holds the other one's waker.
+    let keeper = tokio::spawn(gate.permit());
+    settle().await;
     let mut waits = Box::pin(gate.permit());
     {
         let waker = Waker::from(Arc::new(Holding { _permit: held }));
@@ -347,6 +350,12 @@ async fn a_waker_that_drops_a_permit_with_it_stops_nobody() {
     }
     // The waiter goes to another task: the old waker is the last, and gives the permit back.
     let waits = tokio::spawn(waits);
+    settle().await;
+    keeper
+        .await
+        .expect("no panic")
+        .expect("admitted")
+        .finish(Outcome::Answered);
     timeout(ms(1), waits)
         .await
         .expect("woken")
@@ -784,4 +793,22 @@ async fn costs_and_deadlines_at_the_edge_of_their_types_are_answered() {
     assert_eq!(gate.left(0, None).await, Some(0));
     gate.cool_down(0, Duration::MAX);
     assert_eq!(gate.stats().active, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reserve_that_codel_leaves_alone_waits_no_longer_than_the_longest_wait() {
+    let gate = Gate::builder()
+        .concurrency(1)
+        .queue(Queue::fifo().codel(ms(5), ms(100)))
+        .max_wait(ms(300))
+        .build();
+    let _held = gate.permit().await.expect("free");
+    let refused = timeout(ms(301), gate.permit())
+        .await
+        .expect("it is told")
+        .expect_err("nobody ended");
+    assert_eq!(
+        (refused.reason(), refused.waited()),
+        (ShedReason::WaitedTooLong, ms(300))
+    );
 }
