@@ -204,10 +204,12 @@ impl<T> GateBuilder<T> {
             timed: !rates.is_empty() || places.is_some() || learns,
             plain,
             light: !watched && !settles && !learns,
+            // One that panics before it ever said a limit lets one through.
             state: Mutex::new(State::new(
                 self.queue,
                 self.per_key,
                 places,
+                limit.now().unwrap_or(1),
                 crowded.clone(),
             )),
             crowded,

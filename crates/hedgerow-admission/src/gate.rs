@@ -66,7 +66,8 @@ pub struct Gate<T = ()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdmissionStats {
-    /// Requests that came: started + aborted + shed + queued.
+    /// Requests that came: started + aborted + shed + queued, and those that were just given their place
+    /// and have not seen it yet (they are `active` already).
     pub entered: u64,
     /// Those that got a permit.
     pub started: u64,
@@ -345,6 +346,13 @@ impl<T> Gate<T> {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Entries left in the queue's structures: none when nobody waits and nobody runs.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn leftovers(&self) -> usize {
+        self.shared.state.lock().leftovers()
     }
 
     /// Steps taken in the queue's structures since the gate was built: what a test counts to see that a

@@ -375,7 +375,7 @@ impl<A, V, T> fmt::Debug for AdmissionLayer<A, V, T> {
 ///
 /// For uniform cost. What stands above sees the back-pressure: `load_shed` sheds, `balance` goes to
 /// another one, a hedge with `HedgeReady::NowOnly` goes without. Who waits for readiness is never refused
-/// but when the gate closes: readiness has no deadline, and its waiters are as many as there are clones.
+/// for having waited: readiness has no deadline, and its waiters are as many as there are clones.
 ///
 /// # Examples
 ///
@@ -402,7 +402,8 @@ impl<A, V, T> fmt::Debug for AdmissionLayer<A, V, T> {
 ///
 /// # Errors
 ///
-/// [`Overloaded`](crate::Overloaded) from `poll_ready`, boxed, when the gate is closed.
+/// [`Overloaded`](crate::Overloaded) from `poll_ready`, boxed, when the gate is closed, every resource of
+/// its pool was killed, or the ledger of its rates cannot be asked.
 #[derive(Clone, Debug)]
 pub struct ReadyAdmissionLayer<T = ()> {
     gate: Gate<T>,

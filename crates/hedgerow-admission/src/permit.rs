@@ -212,17 +212,21 @@ impl<T> Permit<T> {
 
     /// Runs a future with the permit, and ends with its outcome: answered if it is `Ok`, refused if it
     /// is an error, cancelled if it is dropped.
-    pub async fn run<Res, E>(
-        mut self,
-        work: impl Future<Output = Result<Res, E>>,
-    ) -> Result<Res, E> {
+    pub fn run<Res, E, F>(mut self, work: F) -> impl Future<Output = Result<Res, E>>
+    where
+        F: Future<Output = Result<Res, E>>,
+    {
+        // Now: it may be dropped before it is polled.
         self.end = End::Said(Outcome::Cancelled);
-        let result = work.await;
-        self.end = End::Said(match &result {
-            Ok(_) => Outcome::Answered,
-            Err(_) => Outcome::Refused,
-        });
-        result
+        async move {
+            let mut permit = self;
+            let result = work.await;
+            permit.end = End::Said(match &result {
+                Ok(_) => Outcome::Answered,
+                Err(_) => Outcome::Refused,
+            });
+            result
+        }
     }
 
     /// From now on a drop is a caller that left, and nothing is sent yet.

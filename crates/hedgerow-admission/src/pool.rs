@@ -158,14 +158,15 @@ pub(crate) struct Places {
 
 /// A resource, or when to look again.
 pub(crate) enum Pick {
-    Taken(u32),
+    Free(u32),
     /// The first that cools is free then; `None`: all are in use.
     Later(Option<Instant>),
     Never,
 }
 
 impl Places {
-    pub(crate) fn pick(&mut self, now: Instant) -> Pick {
+    /// Which resource is next; it is not taken yet.
+    pub(crate) fn find(&self, now: Instant) -> Pick {
         let count = self.places.len();
         let free = |place: &Place| {
             !place.state.killed
@@ -181,14 +182,7 @@ impl Places {
                 .min_by_key(|at| (self.places[*at].state.in_use, self.places[*at].last_taken)),
         };
         if let Some(at) = found {
-            self.next = (at + 1) % count;
-            self.taken += 1;
-            let place = &mut self.places[at];
-            place.state.in_use += 1;
-            place.state.taken += 1;
-            place.state.cools_until = None;
-            place.last_taken = self.taken;
-            return Pick::Taken(at as u32);
+            return Pick::Free(at as u32);
         }
         let alive = || self.places.iter().filter(|place| !place.state.killed);
         if alive().next().is_none() {
@@ -200,6 +194,18 @@ impl Places {
                 .filter_map(|place| place.state.cools_until)
                 .min(),
         )
+    }
+
+    /// Takes what was found.
+    pub(crate) fn take(&mut self, at: u32) {
+        let at = at as usize;
+        self.next = (at + 1) % self.places.len();
+        self.taken += 1;
+        let place = &mut self.places[at];
+        place.state.in_use += 1;
+        place.state.taken += 1;
+        place.state.cools_until = None;
+        place.last_taken = self.taken;
     }
 
     pub(crate) fn put_back(&mut self, at: u32) {

@@ -102,7 +102,7 @@ where
         let mut permit = permit;
         permit.set_sent();
         Running {
-            inner: self.inner.call(request),
+            inner: Some(self.inner.call(request)),
             permit: Some(permit),
         }
     }
@@ -113,7 +113,7 @@ where
 #[must_use = "futures do nothing unless polled"]
 pub struct Running<F, T = ()> {
     #[pin]
-    inner: F,
+    inner: Option<F>,
     permit: Option<Permit<T>>,
 }
 
@@ -125,9 +125,15 @@ where
 {
     type Output = Result<Res, BoxError>;
 
+    /// # Panics
+    ///
+    /// If polled again after it was ready.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
+        let mut this = self.project();
+        let inner = this.inner.as_mut().as_pin_mut();
+        let result = ready!(inner.expect("polled after it was ready").poll(cx));
+        // Gone before its permit goes to the next.
+        this.inner.set(None);
         if let Some(permit) = this.permit.take() {
             permit.end(Judged(OkWins).review(&result));
         }

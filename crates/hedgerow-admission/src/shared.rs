@@ -134,9 +134,9 @@ struct Moment {
 }
 
 impl Limit {
-    /// The limit now; `None` if the policy panics, which keeps the limit that it said last.
+    /// `None` from a policy that panics: the limit that it said last holds.
     #[inline]
-    fn now(&self) -> Option<usize> {
+    pub(crate) fn now(&self) -> Option<usize> {
         match self {
             Self::Number(number) => Some(number.load(Ordering::Acquire)),
             Self::Policy(policy, set) => match set.load(Ordering::Acquire) {
@@ -198,7 +198,7 @@ impl<T> Shared<T> {
     ) -> Option<Pass> {
         let limit = self.limit.now();
         let mut state = self.state.lock();
-        state.set_limit(limit);
+        state.told(limit);
         if !state.has_room() {
             return None;
         }
@@ -240,14 +240,25 @@ impl<T> Shared<T> {
     #[inline(never)]
     fn finish_for_others(&self, ends: bool) {
         let limit = self.limit.now();
-        self.with(|shared, state, now, wakes| {
-            state.set_limit(limit);
+        let waiting = self.with(|shared, state, now, wakes| {
+            state.told(limit);
             if ends {
                 state.end_plainly();
             }
             state.pump(&shared.rules, now, wakes);
             state.tell_drained(wakes);
+            state.waiting
         });
+        self.catch_up(limit, waiting);
+    }
+
+    /// A limit that changed after it was read, and before the lock was taken, would be missed by those
+    /// who wait: whoever raised it saw nobody, or a place that was still taken.
+    #[inline]
+    fn catch_up(&self, read: Option<usize>, waiting: usize) {
+        if waiting > 0 && self.limit.now() != read {
+            self.reconsider();
+        }
     }
 
     /// One who finds a place without waiting, if so.
@@ -259,7 +270,7 @@ impl<T> Shared<T> {
         let limit = self.limit.now();
         let at = (self.timed || ask.deadline.is_some()).then(clock);
         let mut state = self.state.lock();
-        state.set_limit(limit);
+        state.told(limit);
         let grant = state.enter_quietly(&self.rules, ask, at)?;
         Some(Admitted {
             grant,
@@ -274,7 +285,7 @@ impl<T> Shared<T> {
         let now = clock();
         let (grant, moment) = {
             let mut state = self.state.lock();
-            state.set_limit(limit);
+            state.told(limit);
             let grant = state.enter_quietly(&self.rules, ask, Some(now))?;
             (grant, state.moment())
         };
@@ -295,11 +306,12 @@ impl<T> Shared<T> {
         let mut wakes = Wakes::default();
         let (entered, moment) = {
             let mut state = self.state.lock();
-            state.set_limit(limit);
+            state.told(limit);
             let entered = state.enter(&self.rules, ask, kind, now, &mut wakes);
             (entered, state.moment())
         };
         wakes.wake();
+        self.catch_up(limit, moment.queued);
         match entered {
             Entered::Granted(grant) => {
                 self.tell(story.as_deref(), Happened::Started, moment, Duration::ZERO);
@@ -347,22 +359,26 @@ impl<T> Shared<T> {
     pub(crate) fn look(&self, id: Id, waker: &Waker) -> Looked {
         let limit = self.limit.now();
         let mut wakes = Wakes::default();
-        let looked = {
+        let (looked, waiting) = {
             let mut state = self.state.lock();
-            state.set_limit(limit);
-            state.look(&self.rules, id, waker, clock, &mut wakes)
+            state.told(limit);
+            let looked = state.look(&self.rules, id, waker, clock, &mut wakes);
+            (looked, state.waiting)
         };
         wakes.wake();
+        self.catch_up(limit, waiting);
         looked
     }
 
     /// The ledger has answered a waiter.
     pub(crate) fn answered(&self, id: Id, decision: Decision) {
         let limit = self.limit.now();
-        self.with(|shared, state, now, wakes| {
-            state.set_limit(limit);
+        let waiting = self.with(|shared, state, now, wakes| {
+            state.told(limit);
             state.answered(&shared.rules, id, decision, now, wakes);
+            state.waiting
         });
+        self.catch_up(limit, waiting);
     }
 
     /// A waiter has got its place.
@@ -399,12 +415,17 @@ impl<T> Shared<T> {
 
     /// A waiter leaves by itself.
     pub(crate) fn leave(&self, id: Id, arrived: Instant, story: Option<Box<Story>>) {
+        let limit = self.limit.now();
         let mut moment = None;
+        let mut waiting = 0;
         let ended = self.with(|shared, state, now, wakes| {
+            state.told(limit);
             let ended = state.leave(&shared.rules, id, now, wakes);
             moment = Some((state.moment(), now));
+            waiting = state.waiting;
             ended
         });
+        self.catch_up(limit, waiting);
         if let (Some(mut story), Some((moment, now))) = (story, moment) {
             story.waited = now.saturating_duration_since(arrived);
             let happened = match ended {
@@ -452,7 +473,7 @@ impl<T> Shared<T> {
         let mut wakes = Wakes::default();
         let (before, moment) = {
             let mut state = self.state.lock();
-            state.set_limit(limit);
+            state.told(limit);
             let before = state.moment();
             if state.waiting > 0 && now.is_none() {
                 now = Some(clock());
@@ -466,6 +487,7 @@ impl<T> Shared<T> {
             (before, state.moment())
         };
         wakes.wake();
+        self.catch_up(limit, moment.queued);
         if let Some(now) = now {
             self.learn(ended, now, (before, moment));
         }
@@ -492,9 +514,7 @@ impl<T> Shared<T> {
             let sample = Sample::new(now, ran, outcome, before.active, before.queued);
             // Its panic costs it this sample.
             let _ = catch_unwind(AssertUnwindSafe(|| policy.observe(&sample)));
-            if moment.queued > 0 && self.limit.now().is_some_and(|limit| limit != moment.limit) {
-                self.reconsider();
-            }
+            self.catch_up(Some(moment.limit), moment.queued);
         }
         let finished = Happened::Finished(outcome);
         self.tell(ended.story, finished, moment, ran);
@@ -502,11 +522,18 @@ impl<T> Shared<T> {
 
     /// The limit, a rate or a resource has changed.
     pub(crate) fn reconsider(&self) {
-        let limit = self.limit.now();
-        self.with(|shared, state, now, wakes| {
-            state.set_limit(limit);
-            state.reconsider(&shared.rules, now, wakes);
-        });
+        // More than once if the limit changes meanwhile; not for ever, for one that always does.
+        for _ in 0..8 {
+            let limit = self.limit.now();
+            let waiting = self.with(|shared, state, now, wakes| {
+                state.told(limit);
+                state.reconsider(&shared.rules, now, wakes);
+                state.waiting
+            });
+            if waiting == 0 || self.limit.now() == limit {
+                return;
+            }
+        }
     }
 
     pub(crate) fn close(&self, how: Closed) {

@@ -36,6 +36,9 @@ struct Books {
     leases: HashMap<String, Leases>,
 }
 
+/// In a receipt: it was reserved in the book of its key, not in the one that all share.
+const OWN: u64 = 1 << 63;
+
 /// A rate, with the book of all and those of keys.
 struct Account {
     rate: Rate,
@@ -214,7 +217,12 @@ impl Book {
 
     fn correct(&mut self, at: At, correction: Correction) {
         let limit = correction.limit.map(|limit| limit.clamp(1, MOST));
-        let until = correction.pause.and_then(|pause| at.now.checked_add(pause));
+        let until = correction.pause.map(|pause| {
+            let far = at.now + Duration::from_secs(100 * 366 * 86_400);
+            at.now
+                .checked_add(pause)
+                .map_or(far, |until| until.min(far))
+        });
         match self {
             Self::Requests(book) => {
                 if let Some(limit) = limit {
@@ -274,15 +282,18 @@ impl Account {
         }
     }
 
-    /// The book of a key, if there is one: an absent one has nothing to settle.
-    fn existing(&mut self, key: Option<&Key>) -> &mut Book {
-        match key.filter(|_| self.rate.per_key) {
-            Some(key) => match self.keyed.get_mut(key) {
-                Some(book) => book,
-                None => &mut self.shared,
-            },
-            None => &mut self.shared,
+    /// Whether a key has a book of its own.
+    #[inline]
+    fn has_own(&self, key: Option<&Key>) -> bool {
+        self.rate.per_key && key.is_some_and(|key| self.keyed.contains_key(key))
+    }
+
+    /// The book in which this was reserved; `None` if it was full and is forgotten: nothing is owed.
+    fn reserved_in(&mut self, key: Option<&Key>, word: u64) -> Option<&mut Book> {
+        if word & OWN == 0 {
+            return Some(&mut self.shared);
         }
+        key.and_then(|key| self.keyed.get_mut(key))
     }
 }
 
@@ -316,30 +327,32 @@ impl Ledger for LocalLedger {
     fn reserve(&self, claim: &Claim<'_>) -> Answer<Decision> {
         let books = &mut *self.books.lock();
         let at = books.at(claim.now);
-        let mut until = at.now;
-        let mut others_too = false;
+        let (mut own, mut all) = (at.now, at.now);
         for (book, rate) in claim.rates {
             let account = &mut books.accounts[book.0 as usize];
             let book = account.book(claim.key, at, self.max_keys);
             let Some(when) = book.when(at, claim.cost) else {
                 return Answer::Now(Decision::Never);
             };
-            if when > at.now {
-                until = until.max(when);
-                others_too |= !rate.per_key;
-            }
+            let until = if rate.per_key { &mut own } else { &mut all };
+            *until = when.max(*until);
         }
-        if until > at.now {
+        // What its own key lacks comes first: nobody else need wait for that.
+        if own > at.now || all > at.now {
             return Answer::Now(Decision::Wait {
-                until,
-                own_key: !others_too,
+                until: if own > at.now { own } else { all },
+                own_key: own > at.now,
             });
         }
         let mut receipt = Receipt::default();
         for (word, (book, _)) in receipt.0.iter_mut().zip(claim.rates) {
             let account = &mut books.accounts[book.0 as usize];
+            let own = account.has_own(claim.key);
             let book = account.book(claim.key, at, self.max_keys);
             *word = book.take(at, claim.cost, &mut books.next);
+            if own {
+                *word |= OWN;
+            }
         }
         Answer::Now(Decision::Granted(receipt))
     }
@@ -348,8 +361,9 @@ impl Ledger for LocalLedger {
         let books = &mut *self.books.lock();
         let at = books.at(claim.now);
         for (word, (book, _)) in receipt.0.iter().zip(claim.rates) {
-            if let Book::Tokens(book) = books.accounts[book.0 as usize].existing(claim.key) {
-                book.settle(at.nanos(), claim.cost, *word, used.min(MOST));
+            let account = &mut books.accounts[book.0 as usize];
+            if let Some(Book::Tokens(book)) = account.reserved_in(claim.key, *word) {
+                book.settle(at.nanos(), claim.cost, *word & !OWN, used.min(MOST));
             }
         }
     }
@@ -358,10 +372,11 @@ impl Ledger for LocalLedger {
         let books = &mut *self.books.lock();
         let at = books.at(claim.now);
         for (word, (book, _)) in receipt.0.iter().zip(claim.rates) {
-            match books.accounts[book.0 as usize].existing(claim.key) {
-                Book::Tokens(book) => book.settle(at.nanos(), claim.cost, *word, 0),
-                Book::Requests(book) if !sent => book.give_back(at.now, *word),
-                Book::Requests(_) => {}
+            let account = &mut books.accounts[book.0 as usize];
+            match account.reserved_in(claim.key, *word) {
+                Some(Book::Tokens(book)) => book.settle(at.nanos(), claim.cost, *word & !OWN, 0),
+                Some(Book::Requests(book)) if !sent => book.give_back(at.now, *word & !OWN),
+                Some(Book::Requests(_)) | None => {}
             }
         }
     }

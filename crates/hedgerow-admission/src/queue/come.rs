@@ -30,23 +30,16 @@ impl State {
         self.number += 1;
         let id = self.waiters.insert(ask, kind, now, lane, self.number);
         self.wait(rules, id, now);
-        let full = self.running >= self.limit;
-        if full {
+        if self.running >= self.limit && self.is_quiet_until(now) {
+            // Nobody can start, and nobody is to be given up.
             self.keep(rules, wakes);
         } else {
             self.pump(rules, now, wakes);
         }
-        let taken = if full { None } else { self.taken(id) };
-        match taken {
-            Some(Ok((grant, _))) => {
-                self.counts.at_once += 1;
-                self.counts.started += 1;
-                return Entered::Granted(grant);
-            }
-            Some(Err(refused)) => return Entered::Refused(refused),
-            None => {}
+        if let Some(entered) = self.came(id) {
+            return entered;
         }
-        if kind == Kind::Request {
+        if kind == Kind::Request && self.is_waiting(id) {
             // Only now: the pump may have made room.
             let victim = if patience.is_zero() {
                 Some(id)
@@ -57,13 +50,26 @@ impl State {
             };
             if let Some(victim) = victim {
                 self.shed(victim, ShedReason::QueueFull, now, wakes);
-                self.keep(rules, wakes);
-                if let Some(Err(refused)) = (victim == id).then(|| self.taken(id)).flatten() {
-                    return Entered::Refused(refused);
+                // Who comes after it may ask for less than what it waited for.
+                self.pump(rules, now, wakes);
+                if let Some(entered) = self.came(id) {
+                    return entered;
                 }
             }
         }
         Entered::Waits(id)
+    }
+
+    /// What became of one that came, if it need not wait.
+    fn came(&mut self, id: Id) -> Option<Entered> {
+        Some(match self.taken(id)? {
+            Ok((grant, _)) => {
+                self.counts.at_once += 1;
+                self.counts.started += 1;
+                Entered::Granted(grant)
+            }
+            Err(refused) => Entered::Refused(refused),
+        })
     }
 
     pub(super) fn refuses(
@@ -113,7 +119,7 @@ impl State {
             Phase::Waiting | Phase::Asking(_) | Phase::Gone => return None,
             Phase::Granted(..) | Phase::Shed(_) => {}
         }
-        match self.waiters.remove(id) {
+        match self.waiters.remove(id).0 {
             Phase::Granted(grant, at) => Some(Ok((grant, at))),
             Phase::Shed(refused) => Some(Err(refused)),
             Phase::Waiting | Phase::Asking(_) | Phase::Gone => None,
@@ -123,13 +129,13 @@ impl State {
     /// Puts one into all lists it belongs to.
     pub(super) fn wait(&mut self, rules: &Rules, id: Id, now: Instant) {
         self.lanes.push(&mut self.waiters, id, false);
-        self.enlist(rules, id, now);
+        self.enlist(rules, id, now, false);
     }
 
-    pub(super) fn enlist(&mut self, rules: &Rules, id: Id, now: Instant) {
+    pub(super) fn enlist(&mut self, rules: &Rules, id: Id, now: Instant, again: bool) {
         self.waiting += 1;
         // Beyond the reserve CoDel has a say.
-        self.hurry |= matches!(rules.queue.rule, DropRule::CoDel { .. });
+        self.hurry |= again || matches!(rules.queue.rule, DropRule::CoDel { .. });
         if self.waiting == 1 {
             self.standing_since = Some(now);
             self.crowded.store(true, Ordering::Relaxed);
@@ -161,6 +167,12 @@ impl State {
             self.hurry = true;
         }
         let level = waiter.ask.priority.level();
-        self.arrivals[level].push(&mut self.waiters, id);
+        // The first that may be given up at all.
+        self.hurry |= self.arrivals.iter().all(|list| list.first().is_none());
+        if again {
+            self.arrivals[level].push_in_order(&mut self.waiters, id);
+        } else {
+            self.arrivals[level].push(&mut self.waiters, id);
+        }
     }
 }

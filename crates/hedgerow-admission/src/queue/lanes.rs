@@ -146,29 +146,52 @@ impl Lanes {
         (of.running, waiting)
     }
 
+    /// What is kept here, but for the lanes of those without a key.
+    pub(super) fn leftovers(&self) -> usize {
+        let keyed = self.lanes.iter().filter(|(_, lane)| lane.key.is_some());
+        let waiting: usize = self.lanes.iter().map(|(_, lane)| lane.waiting).sum();
+        let ready: usize = self.levels.iter().map(|level| level.ready.len()).sum();
+        keyed.count() + waiting + ready + self.until.len() + self.by_key.len()
+    }
+
     /// Keys that have somebody waiting or running.
     pub(super) fn keys(&self) -> usize {
         self.by_key.len()
     }
 
-    pub(super) fn push(&mut self, all: &mut Waiters, id: Id, first: bool) {
+    pub(super) fn push(&mut self, all: &mut Waiters, id: Id, again: bool) {
         self.steps += 1;
         let at = all[id as usize].lane;
         let lane = &mut self.lanes[at as usize];
         if self.order == Order::EarliestDeadlineFirst {
             lane.by_deadline.insert(sort_key(all, id));
         }
-        if first {
-            lane.list.push_first(all, id);
+        if again {
+            lane.list.push_in_order(all, id);
         } else {
             lane.list.push(all, id);
         }
         lane.waiting += 1;
         if lane.waiting == 1 {
             let level = &mut self.levels[lane.level];
-            lane.turn = lane.turn.max(level.turn);
+            // Behind those who wait for their turn already: a key that comes and goes may have had its own.
+            let next = level.turn + u64::from(!level.ready.is_empty());
+            lane.turn = lane.turn.max(next);
             if lane.stand == Stand::Ready {
                 level.ready.insert((lane.turn, at));
+            }
+        } else if let Stand::Until(_) = lane.stand {
+            // What blocked the lane was what another asked.
+            let goes_first = match self.order {
+                Order::Fifo => false,
+                Order::AdaptiveLifo { .. } => true,
+                Order::EarliestDeadlineFirst => lane
+                    .by_deadline
+                    .first()
+                    .is_some_and(|(.., first)| *first == id),
+            };
+            if goes_first {
+                self.stand(at, Stand::Ready);
             }
         }
     }
@@ -183,6 +206,10 @@ impl Lanes {
         }
         lane.waiting -= 1;
         if lane.waiting > 0 {
+            // What blocked the lane may have been what this one asked.
+            if let Stand::Until(_) = lane.stand {
+                self.stand(at, Stand::Ready);
+            }
             return;
         }
         match lane.stand {
@@ -284,10 +311,12 @@ impl Lanes {
 
     /// Something of this key's rates was given back.
     pub(super) fn unblock_key(&mut self, key: Option<&Key>) {
-        let Some(of) = key.and_then(|key| self.by_key.get(key)).copied() else {
-            return;
+        let of = match key {
+            None => Some(self.without_key),
+            Some(key) => self.by_key.get(key).copied(),
         };
-        for at in of.lanes.into_iter().filter(|lane| *lane != NO_LANE) {
+        let lanes = of.into_iter().flat_map(|of| of.lanes);
+        for at in lanes.filter(|lane| *lane != NO_LANE) {
             if let Stand::Until(_) = self.lanes[at as usize].stand {
                 self.stand(at, Stand::Ready);
             }

@@ -59,7 +59,13 @@ impl State {
             while let Some(id) = self.arrivals[level].first() {
                 let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
                 let kept = reason == ShedReason::Standing && self.waiting <= self.reserve();
-                if waited < longest || waited.is_zero() || kept {
+                // The reserve too waits no longer than the gate's longest wait.
+                let (longest, reason) = if kept {
+                    (rules.max_wait, ShedReason::WaitedTooLong)
+                } else {
+                    (longest, reason)
+                };
+                if waited < longest || waited.is_zero() {
                     break;
                 }
                 self.shed(id, reason, now, wakes);
@@ -78,6 +84,13 @@ impl State {
         by(self.stuck_until);
         by(self.hold_until);
         by(self.lanes.unblocks());
+        if let (Some(after), Some(since)) = (rules.queue.turns_after(), self.standing_since)
+            && !self.was_latest_first
+            && (self.stuck_until.is_some() || self.lanes.unblocks().is_some())
+        {
+            // Who is first then may ask for less.
+            by(since.checked_add(after));
+        }
         let firsts = self.arrivals.iter().filter_map(List::first);
         if let Some(oldest) = firsts.map(|id| self.waiters[id as usize].arrived).min() {
             by(oldest.checked_add(rules.max_wait));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
@@ -99,6 +100,8 @@ pub(crate) enum Closed {
 pub(crate) struct Wakes {
     first: Option<Waker>,
     rest: Vec<Waker>,
+    /// Not woken but dropped: the last of a task's wakers may drop the task, and its permit with it.
+    forgotten: Option<Waker>,
 }
 
 /// The queue.
@@ -130,6 +133,10 @@ pub(crate) struct State {
     pub(super) keeper: Option<Id>,
     /// When it looks next, if at all; `None` while it is about to.
     pub(super) armed: Option<Option<Instant>>,
+    /// How many of those who wait have a waker.
+    pub(super) polled: usize,
+    /// Which order held when it was last looked at.
+    pub(super) was_latest_first: bool,
     pub(super) number: u64,
     /// The last start from the queue, and how far apart starts are (ns, smoothed).
     last_start: Option<Instant>,
@@ -155,14 +162,21 @@ impl Wakes {
         }
     }
 
+    /// Drops it once the lock is free.
+    pub(super) fn forget(&mut self, waker: Option<Waker>) {
+        if waker.is_some() {
+            self.forgotten = waker;
+        }
+    }
+
     /// Wakes them; the lock must be free.
     #[inline]
     pub(crate) fn wake(self) {
+        // A waker that panics must not cost the others theirs.
+        let wake = |waker: Waker| drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
         if let Some(first) = self.first {
-            first.wake();
-            for waker in self.rest {
-                waker.wake();
-            }
+            wake(first);
+            self.rest.into_iter().for_each(wake);
         }
     }
 }
@@ -172,13 +186,14 @@ impl State {
         queue: Queue,
         per_key: Option<usize>,
         places: Option<Places>,
+        limit: usize,
         crowded: Arc<AtomicBool>,
     ) -> Self {
         Self {
             crowded,
             hurry: false,
             running: 0,
-            limit: usize::MAX,
+            limit,
             waiting: 0,
             closed: Closed::No,
             counts: Counts::default(),
@@ -192,6 +207,8 @@ impl State {
             hold_until: None,
             keeper: None,
             armed: None,
+            polled: 0,
+            was_latest_first: false,
             number: 0,
             last_start: None,
             pace_ns: 0.0,
@@ -207,15 +224,31 @@ impl State {
         self.lanes.keys()
     }
 
+    pub(crate) fn leftovers(&self) -> usize {
+        let listed = self.arrivals.iter().filter(|list| list.first().is_some());
+        let kept = usize::from(self.keeper.is_some()) + usize::from(self.standing_since.is_some());
+        self.waiters.len()
+            + self.expiring.len()
+            + self.polled
+            + self.drained.len()
+            + self.lanes.leftovers()
+            + listed.count()
+            + kept
+    }
+
     pub(crate) fn steps(&self) -> u64 {
         self.lanes.steps
     }
 
-    /// What a limit says now; `None` leaves what it said before.
+    /// What the limit is now; `None` leaves what it was.
     #[inline]
-    pub(crate) fn set_limit(&mut self, limit: Option<usize>) {
-        if let Some(limit) = limit {
+    pub(crate) fn told(&mut self, limit: Option<usize>) {
+        if let Some(limit) = limit
+            && limit != self.limit
+        {
             self.limit = limit;
+            // CoDel's reserve is another one.
+            self.hurry = true;
         }
     }
 
@@ -297,6 +330,7 @@ impl State {
             let level = waiter.ask.priority.level();
             self.arrivals[level].remove(&mut self.waiters, id);
         }
+        self.polled -= usize::from(self.waiters[id as usize].waker.is_some());
         self.waiting -= 1;
         if self.waiting == 0 {
             self.crowded.store(false, Ordering::Relaxed);
@@ -312,7 +346,7 @@ impl State {
 
     /// Whether nobody is to be given up by now, and no rate has something again: who looks after the
     /// clock has said so.
-    fn is_quiet_until(&self, now: Instant) -> bool {
+    pub(super) fn is_quiet_until(&self, now: Instant) -> bool {
         !self.hurry && matches!(self.armed, Some(Some(armed)) if now < armed)
     }
 
@@ -321,6 +355,12 @@ impl State {
         if self.waiting > 0 && !self.is_quiet_until(now) {
             self.give_up_overdue(rules, now, wakes);
             self.lanes.unblock(Some(now));
+            let latest_first = self.latest_first(rules, now);
+            if latest_first != self.was_latest_first {
+                // What blocked a lane was what the one at its other end asked.
+                self.was_latest_first = latest_first;
+                self.lanes.unblock(None);
+            }
         }
         self.stuck_until = None;
         if self.hold_until.is_some_and(|until| until <= now) {
@@ -361,6 +401,7 @@ impl State {
             }
         }
         self.keep(rules, wakes);
+        self.tell_drained(wakes);
     }
 
     pub(super) fn settle_waiter(&mut self, id: Id, phase: Phase, wakes: &mut Wakes) {
@@ -393,8 +434,8 @@ impl State {
     ) -> Start {
         let picked = match places {
             None => None,
-            Some(places) => match places.pick(now) {
-                Pick::Taken(resource) => Some(resource),
+            Some(places) => match places.find(now) {
+                Pick::Free(resource) => Some(resource),
                 Pick::Later(Some(until)) => return Start::Stuck(until),
                 // Somebody who gives one back, or revives one, looks at the queue again.
                 Pick::Later(None) => return Start::Stuck(now + Duration::from_secs(3_600)),
@@ -409,27 +450,26 @@ impl State {
                 .reserve(&rules.claim(ask.key.as_ref(), ask.cost, now))
             {
                 Answer::Now(decision) => decision,
-                Answer::Later(later) => {
-                    // The resource is picked again when the answer is there.
-                    put_back(places, picked);
-                    return Start::Asked(later);
-                }
+                // The resource is looked for again when the answer is there.
+                Answer::Later(later) => return Start::Asked(later),
             }
         };
-        if !matches!(decision, Decision::Granted(_)) {
-            put_back(places, picked);
-        }
         match decision {
-            Decision::Granted(receipt) => Start::Now(Grant {
-                receipt,
-                resource: picked,
-                key: ask.key.clone(),
-                cost: ask.cost,
-            }),
+            Decision::Granted(receipt) => {
+                if let (Some(resource), Some(places)) = (picked, places) {
+                    places.take(resource);
+                }
+                Start::Now(Grant {
+                    receipt,
+                    resource: picked,
+                    key: ask.key.clone(),
+                    cost: ask.cost,
+                })
+            }
             Decision::Wait {
                 until,
                 own_key: true,
-            } if ask.key.is_some() => Start::Blocked(until),
+            } => Start::Blocked(until),
             Decision::Wait { until, .. } => Start::Stuck(until),
             Decision::Never => Start::Never(ShedReason::TooLarge),
             Decision::Failed => Start::Never(ShedReason::Ledger),
@@ -477,6 +517,7 @@ impl State {
         for id in waiting {
             self.shed(id, ShedReason::Closed, now, wakes);
         }
+        self.tell_drained(wakes);
     }
 
     /// Everything may have changed: all that wait are looked at again.
@@ -513,8 +554,8 @@ impl State {
             self.keeper = Some(id);
             self.armed = None;
             self.wake(id, wakes);
-        } else if hindmost.is_none() {
-            // Only services that get ready.
+        } else if self.polled > 0 {
+            // Services that get ready, or one between two that were never polled.
             let mut ready = self.waiters.waiting();
             let ready = ready.find(|(_, waiter)| waiter.waker.is_some());
             if let Some((id, _)) = ready {

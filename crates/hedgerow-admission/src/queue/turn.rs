@@ -3,10 +3,11 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::state::{Ended, Grant, Looked, Rules, State, Wakes};
-use super::waiters::{Id, Phase};
+use super::state::{Closed, Ended, Grant, Looked, Rules, State, Wakes};
+use super::waiters::{Id, Kind, Phase};
+use crate::ask::Ask;
 use crate::error::ShedReason;
-use crate::ledger::Decision;
+use crate::ledger::{Decision, Receipt};
 use crate::pool::Pick;
 
 /// The timer's grain.
@@ -22,10 +23,14 @@ impl State {
         clock: fn() -> Instant,
         wakes: &mut Wakes,
     ) -> Looked {
+        if self.keeper.is_none() && self.is_waiting(id) {
+            self.keeper = Some(id);
+            self.armed = None;
+            self.hurry = true;
+        }
         if self.keeper == Some(id)
-            && let Some(armed) = self.armed.flatten()
             && let now = clock()
-            && armed <= now
+            && self.due(rules).is_some_and(|due| due <= now)
         {
             self.armed = None;
             self.pump(rules, now, wakes);
@@ -45,16 +50,20 @@ impl State {
         {
             return Looked::Ask(later);
         }
-        match &mut waiter.waker {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        if self.keeper.is_none() {
-            self.keeper = Some(id);
+        if waiter
+            .waker
+            .as_ref()
+            .is_none_or(|known| !known.will_wake(waker))
+        {
+            let before = waiter.waker.replace(waker.clone());
+            self.polled += usize::from(before.is_none());
+            wakes.forget(before);
         }
         if self.keeper == Some(id) {
             // Never an instant that has passed: whoever waits for it would not wait.
-            let due = self.due(rules).map(|due| due.max(clock() + MOMENT));
+            let now = clock();
+            let due = self.due(rules);
+            let due = due.map(|due| if due <= now { now + MOMENT } else { due });
             self.armed = Some(due);
             self.hurry = false;
             return Looked::Waits(due);
@@ -74,52 +83,107 @@ impl State {
         let ask = self.waiters[id as usize].ask.clone();
         self.running -= 1;
         self.lanes.ended(ask.key.as_ref());
-        let refuse = |state: &mut Self, reason, wakes: &mut Wakes| {
-            let waited = now.saturating_duration_since(state.waiters[id as usize].arrived);
-            let refused = state.overloaded(reason, waited, now);
-            state.settle_waiter(id, Phase::Shed(refused), wakes);
-        };
-        match decision {
-            Decision::Granted(receipt) => {
-                let claim = rules.claim(ask.key.as_ref(), ask.cost, now);
-                let resource = match self.places.as_mut().map(|places| places.pick(now)) {
-                    None => Some(None),
-                    Some(Pick::Taken(resource)) => Some(Some(resource)),
-                    Some(Pick::Later(_) | Pick::Never) => None,
-                };
-                if let Some(resource) = resource {
-                    self.running += 1;
-                    self.lanes.started(ask.key.as_ref());
-                    self.paced(now);
-                    let grant = Grant {
-                        receipt,
-                        resource,
-                        key: ask.key.clone(),
-                        cost: ask.cost,
-                    };
-                    self.settle_waiter(id, Phase::Granted(grant, now), wakes);
-                } else {
-                    rules.ledger.refund(&claim, receipt, false);
+        match (decision, self.came_too_late(rules, id, now)) {
+            (Decision::Granted(receipt), None) => {
+                if !self.may_run(id, &ask, receipt, now, wakes) {
+                    self.give_up(rules, &ask, receipt, now);
                     self.wait_again(rules, id, now);
                 }
             }
-            Decision::Wait { until, own_key } => {
-                self.wait_again(rules, id, now);
-                if own_key && ask.key.is_some() {
-                    let lane = self.waiters[id as usize].lane;
-                    self.lanes.block(lane, until);
+            (Decision::Granted(receipt), Some(reason)) => {
+                self.give_up(rules, &ask, receipt, now);
+                self.refuse(id, reason, now, wakes);
+            }
+            (Decision::Wait { .. }, Some(reason)) => self.refuse(id, reason, now, wakes),
+            (Decision::Wait { until, own_key }, None) => {
+                if ask.patience.unwrap_or(rules.max_wait).is_zero() {
+                    self.refuse(id, ShedReason::QueueFull, now, wakes);
                 } else {
-                    self.hold_until = Some(until);
+                    self.wait_again(rules, id, now);
+                    if own_key {
+                        let lane = self.waiters[id as usize].lane;
+                        self.lanes.block(lane, until);
+                    } else {
+                        self.hold_until = Some(until);
+                    }
+                    if self.waiting > rules.max_depth
+                        && self.waiters[id as usize].kind == Kind::Request
+                    {
+                        let victim = self.least_wanted(rules, id, now);
+                        self.shed(victim, ShedReason::QueueFull, now, wakes);
+                    }
                 }
                 self.hurry = true;
             }
-            Decision::Never => refuse(self, ShedReason::TooLarge, wakes),
-            Decision::Failed => refuse(self, ShedReason::Ledger, wakes),
+            (Decision::Never, _) => self.refuse(id, ShedReason::TooLarge, now, wakes),
+            (Decision::Failed, _) => self.refuse(id, ShedReason::Ledger, now, wakes),
         }
         self.pump(rules, now, wakes);
     }
 
-    /// One that had left the queue goes back to its front.
+    /// One that asked gets its place and its resource, if there is one now.
+    fn may_run(
+        &mut self,
+        id: Id,
+        ask: &Ask,
+        receipt: Receipt,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) -> bool {
+        let resource = match &mut self.places {
+            None => None,
+            Some(places) => {
+                let Pick::Free(resource) = places.find(now) else {
+                    return false;
+                };
+                places.take(resource);
+                Some(resource)
+            }
+        };
+        self.running += 1;
+        self.lanes.started(ask.key.as_ref());
+        self.paced(now);
+        let grant = Grant {
+            receipt,
+            resource,
+            key: ask.key.clone(),
+            cost: ask.cost,
+        };
+        self.settle_waiter(id, Phase::Granted(grant, now), wakes);
+        true
+    }
+
+    /// Why one that asked cannot use the answer any more.
+    fn came_too_late(&self, rules: &Rules, id: Id, now: Instant) -> Option<ShedReason> {
+        if self.closed == Closed::Yes {
+            return Some(ShedReason::Closed);
+        }
+        let waiter = &self.waiters[id as usize];
+        if waiter.kind == Kind::Readiness {
+            return None;
+        }
+        if let Some((_, reason)) = waiter.expires.filter(|(at, _)| *at <= now) {
+            return Some(reason);
+        }
+        let waited = now.saturating_duration_since(waiter.arrived);
+        (waited >= rules.max_wait && !rules.max_wait.is_zero()).then_some(ShedReason::WaitedTooLong)
+    }
+
+    /// What was reserved is given back unused.
+    fn give_up(&mut self, rules: &Rules, ask: &Ask, receipt: Receipt, now: Instant) {
+        let claim = rules.claim(ask.key.as_ref(), ask.cost, now);
+        rules.ledger.refund(&claim, receipt, false);
+        self.lanes.unblock_key(ask.key.as_ref());
+    }
+
+    /// One that asked is refused.
+    fn refuse(&mut self, id: Id, reason: ShedReason, now: Instant, wakes: &mut Wakes) {
+        let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
+        let refused = self.overloaded(reason, waited, now);
+        self.settle_waiter(id, Phase::Shed(refused), wakes);
+    }
+
+    /// One that had left the queue goes back to where it was.
     pub(super) fn wait_again(&mut self, rules: &Rules, id: Id, now: Instant) {
         let (key, priority) = {
             let ask = &self.waiters[id as usize].ask;
@@ -130,7 +194,7 @@ impl State {
         waiter.lane = lane;
         waiter.phase = Phase::Waiting;
         self.lanes.push(&mut self.waiters, id, true);
-        self.enlist(rules, id, now);
+        self.enlist(rules, id, now, true);
     }
 
     /// A waiter leaves.
@@ -143,15 +207,16 @@ impl State {
     ) -> Ended {
         if self.is_waiting(id) {
             self.unlink(id);
-            self.waiters.remove(id);
+            let (_, waker) = self.waiters.remove(id);
+            wakes.forget(waker);
             // Its turn may have held others up, or the clock.
             self.counts.aborted += 1;
             self.pump(rules, now, wakes);
-            self.tell_drained(wakes);
             return Ended::Aborted;
         }
         let key = self.waiters[id as usize].ask.key.take();
-        let phase = self.waiters.remove(id);
+        let (phase, waker) = self.waiters.remove(id);
+        wakes.forget(waker);
         if !matches!(phase, Phase::Shed(_)) {
             self.counts.aborted += 1;
         }

@@ -108,14 +108,19 @@ impl Waiters {
         id
     }
 
-    /// Lets one go: what became of it.
-    pub(super) fn remove(&mut self, id: Id) -> Phase {
+    /// Lets one go: what became of it, and its waker, which is not to be dropped under the lock.
+    pub(super) fn remove(&mut self, id: Id) -> (Phase, Option<Waker>) {
         let waiter = &mut self.all[id as usize];
-        waiter.waker = None;
         waiter.ask.key = None;
         waiter.ask.label = None;
         self.free.push(id);
-        mem::replace(&mut waiter.phase, Phase::Gone)
+        let phase = mem::replace(&mut waiter.phase, Phase::Gone);
+        (phase, waiter.waker.take())
+    }
+
+    /// How many places are taken.
+    pub(super) fn len(&self) -> usize {
+        self.all.len() - self.free.len()
     }
 
     /// Those that wait.
@@ -200,17 +205,23 @@ impl List {
         self.tail = id;
     }
 
-    pub(super) fn push_first(&mut self, all: &mut Waiters, id: Id) {
+    /// Puts one back where it was in the order of arrival: near the front.
+    pub(super) fn push_in_order(&mut self, all: &mut Waiters, id: Id) {
         let which = self.which as usize;
-        all[id as usize].links[which] = Link {
-            before: NONE,
-            after: self.head,
-        };
-        match self.first() {
-            Some(first) => all[first as usize].links[which].before = id,
-            None => self.tail = id,
+        let number = all[id as usize].number;
+        let (mut before, mut after) = (NONE, self.head);
+        while after != NONE && all[after as usize].number < number {
+            (before, after) = (after, all[after as usize].links[which].after);
         }
-        self.head = id;
+        all[id as usize].links[which] = Link { before, after };
+        match before {
+            NONE => self.head = id,
+            before => all[before as usize].links[which].after = id,
+        }
+        match after {
+            NONE => self.tail = id,
+            after => all[after as usize].links[which].before = id,
+        }
     }
 
     pub(super) fn remove(&mut self, all: &mut Waiters, id: Id) {

@@ -8,6 +8,8 @@ mod contract;
 mod events;
 mod ledger;
 mod limits_live;
+mod mended;
+mod model;
 mod order;
 mod overload;
 mod pool;
