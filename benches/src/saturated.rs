@@ -5,19 +5,21 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::Context as _;
 use clap::Args;
 use hedgerow::{AdmissionLayer, Gate, Queue, Rate};
-use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt};
 
+use crate::drive;
 use crate::times::median;
 
 const TASKS: u64 = 64;
+const THREADS: u64 = 2;
 const PLACES: usize = 16;
 const ROUNDS: usize = 9;
 
@@ -82,7 +84,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{TASKS} tasks, {PLACES} places, two threads; ns per call, median of {ROUNDS} rounds in turn\n"
+        "{TASKS} tasks, {PLACES} places, {THREADS} threads; ns per call, median of {ROUNDS} rounds in turn\n"
     )?;
     writeln!(out, "{:36}{:>10}{:>12}", "", "CPU", "wall clock")?;
     let middle = |took: &[Took], pick: fn(&Took) -> f64| median(took.iter().map(pick).collect());
@@ -105,32 +107,50 @@ fn round(subject: Subject, calls: u64) -> anyhow::Result<Took> {
     });
     let gate = || Gate::builder().concurrency(PLACES);
     match subject {
-        Subject::Admission => drive(AdmissionLayer::new(gate().build()).layer(client), calls),
+        Subject::Admission => saturate(AdmissionLayer::new(gate().build()).layer(client), calls),
         Subject::AdmissionCodel => {
             let hour = std::time::Duration::from_secs(3_600);
             let queue = Queue::adaptive_lifo().codel(hour, hour);
             let gate = gate().queue(queue).build();
-            drive(AdmissionLayer::new(gate).layer(client), calls)
+            saturate(AdmissionLayer::new(gate).layer(client), calls)
         }
         Subject::AdmissionRate => {
             let gate = gate().rate(Rate::per_second(1_000_000_000)).build();
-            drive(AdmissionLayer::new(gate).layer(client), calls)
+            saturate(AdmissionLayer::new(gate).layer(client), calls)
         }
-        Subject::Tower => drive(ConcurrencyLimit::new(client, PLACES), calls),
+        Subject::Tower => saturate(ConcurrencyLimit::new(client, PLACES), calls),
     }
 }
 
-fn drive<S>(service: S, calls: u64) -> anyhow::Result<Took>
+fn saturate<S>(service: S, calls: u64) -> anyhow::Result<Took>
 where
     S: Service<u64, Error: fmt::Debug, Future: Send> + Clone + Send + 'static,
 {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()?;
-    let (cpu, started) = (cpu_ns()?, Instant::now());
+    let started = Instant::now();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let service = service.clone();
+            thread::spawn(move || run_tasks(&service, calls))
+        })
+        .collect();
+    let mut cpu = 0;
+    for thread in threads {
+        cpu += thread.join().expect("no thread panics")?;
+    }
+    let all = (TASKS * calls) as f64;
+    let wall = started.elapsed().as_nanos() as f64 / all;
+    let cpu = cpu as f64 / all;
+    Ok(Took { cpu, wall })
+}
+
+/// A thread's share of the tasks; what it spent on a processor, in nanoseconds.
+fn run_tasks<S>(service: &S, calls: u64) -> anyhow::Result<u64>
+where
+    S: Service<u64, Error: fmt::Debug, Future: Send> + Clone + Send + 'static,
+{
+    let runtime = drive::runtime()?;
     runtime.block_on(async {
-        let tasks: Vec<_> = (0..TASKS)
+        let tasks: Vec<_> = (0..TASKS / THREADS)
             .map(|_| {
                 let mut service = service.clone();
                 tokio::spawn(async move {
@@ -145,25 +165,13 @@ where
             task.await.expect("no task panics");
         }
     });
-    let all = (TASKS * calls) as f64;
-    let wall = started.elapsed().as_nanos() as f64 / all;
-    let cpu = (cpu_ns()? - cpu) as f64 / all;
-    Ok(Took { cpu, wall })
+    cpu_ns()
 }
 
-/// What all threads of this process have spent on a processor so far; those that have ended left out.
+/// What this thread has spent on a processor so far.
 fn cpu_ns() -> anyhow::Result<u64> {
-    let mut sum = 0;
-    for thread in fs::read_dir("/proc/self/task").context("reading /proc, which Linux has")? {
-        let path = thread?.path().join("schedstat");
-        // A thread may end meanwhile.
-        let Ok(text) = fs::read_to_string(path) else {
-            continue;
-        };
-        let first = text.split_whitespace().next().unwrap_or("0");
-        sum += first
-            .parse::<u64>()
-            .context("the first figure of schedstat")?;
-    }
-    Ok(sum)
+    let text = fs::read_to_string("/proc/thread-self/schedstat")
+        .context("reading /proc, which Linux has")?;
+    let first = text.split_whitespace().next().unwrap_or("0");
+    first.parse().context("the first figure of schedstat")
 }
