@@ -107,22 +107,22 @@ fn round(subject: Subject, calls: u64) -> anyhow::Result<Took> {
     });
     let gate = || Gate::builder().concurrency(PLACES);
     match subject {
-        Subject::Admission => saturate(AdmissionLayer::new(gate().build()).layer(client), calls),
+        Subject::Admission => saturate(&AdmissionLayer::new(gate().build()).layer(client), calls),
         Subject::AdmissionCodel => {
             let hour = std::time::Duration::from_secs(3_600);
             let queue = Queue::adaptive_lifo().codel(hour, hour);
             let gate = gate().queue(queue).build();
-            saturate(AdmissionLayer::new(gate).layer(client), calls)
+            saturate(&AdmissionLayer::new(gate).layer(client), calls)
         }
         Subject::AdmissionRate => {
             let gate = gate().rate(Rate::per_second(1_000_000_000)).build();
-            saturate(AdmissionLayer::new(gate).layer(client), calls)
+            saturate(&AdmissionLayer::new(gate).layer(client), calls)
         }
-        Subject::Tower => saturate(ConcurrencyLimit::new(client, PLACES), calls),
+        Subject::Tower => saturate(&ConcurrencyLimit::new(client, PLACES), calls),
     }
 }
 
-fn saturate<S>(service: S, calls: u64) -> anyhow::Result<Took>
+fn saturate<S>(service: &S, calls: u64) -> anyhow::Result<Took>
 where
     S: Service<u64, Error: fmt::Debug, Future: Send> + Clone + Send + 'static,
 {
@@ -149,18 +149,18 @@ where
     S: Service<u64, Error: fmt::Debug, Future: Send> + Clone + Send + 'static,
 {
     let runtime = drive::runtime()?;
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..TASKS / THREADS)
-            .map(|_| {
-                let mut service = service.clone();
-                tokio::spawn(async move {
-                    for n in 0..calls {
-                        let ready = service.ready().await.expect("it never fails");
-                        ready.call(n).await.expect("it never fails");
-                    }
-                })
+    let tasks: Vec<_> = (0..TASKS / THREADS)
+        .map(|_| {
+            let mut service = service.clone();
+            runtime.spawn(async move {
+                for n in 0..calls {
+                    let ready = service.ready().await.expect("it never fails");
+                    ready.call(n).await.expect("it never fails");
+                }
             })
-            .collect();
+        })
+        .collect();
+    runtime.block_on(async {
         for task in tasks {
             task.await.expect("no task panics");
         }

@@ -71,15 +71,12 @@ impl<A, V> Parts<A, V> {
         if let Some(outer) = Deadline::current() {
             ask.deadline = Some(ask.deadline.map_or(outer, |own| own.min(outer)));
         }
-        match self.extras {
-            Extras::Same => {}
-            Extras::With(priority) if Attempt::current().is_extra() => {
-                ask.priority = ask.priority.max(priority);
+        if self.extras != Extras::Same && Attempt::current().is_extra() {
+            match self.extras {
+                Extras::Same => {}
+                Extras::With(priority) => ask.priority = ask.priority.max(priority),
+                Extras::NowOnly => ask.patience = Some(Duration::ZERO),
             }
-            Extras::NowOnly if Attempt::current().is_extra() => {
-                ask.patience = Some(Duration::ZERO);
-            }
-            Extras::With(_) | Extras::NowOnly => {}
         }
         Some(ask)
     }
