@@ -1,6 +1,11 @@
 //! A limit that adapts, in the real queue: 32 workers behind one line, half a load, one and a half, and
 //! services that take twice as long.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an open loop: each call is a task of its own"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
