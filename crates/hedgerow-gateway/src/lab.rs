@@ -3,6 +3,7 @@
 mod ground;
 mod stack;
 mod scale;
+mod refuse;
 mod pool;
 mod measure;
 mod queues;
@@ -21,7 +22,7 @@ use self::queues::QueuePlan;
 use self::report::Figures;
 use crate::cli::{Allowance, LabArgs};
 use crate::output;
-use crate::policy::{Policy, Strategy};
+use crate::policy::Policy;
 
 /// Why a lab ended without its result.
 #[derive(Debug, Error)]
@@ -42,6 +43,19 @@ pub(crate) enum LabError {
         workload: String,
         classes: usize,
     },
+    #[error(
+        "two workloads are called `{0}`, and rows and pictures are told apart by it: write it once, or give a \
+         file another name"
+    )]
+    TwiceNamed(String),
+    #[error("{0}")]
+    TooLong(String),
+    #[error(
+        "{calls:.0} calls in all rows are too many to keep: write fewer --calls or --seeds, workloads or \
+         policies, up to {} calls in all",
+        refuse::MOST_CALLS
+    )]
+    TooMany { calls: f64 },
     #[error("{0} of the bars were missed")]
     Missed(usize),
 }
@@ -50,7 +64,11 @@ impl LabError {
     /// 2 if something that was written has to be changed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Picture { .. } | Self::Classes { .. } => 2,
+            Self::Picture { .. }
+            | Self::Classes { .. }
+            | Self::TwiceNamed(_)
+            | Self::TooLong(_)
+            | Self::TooMany { .. } => 2,
             Self::Runtime(_) | Self::Output(_) | Self::Missed(_) => 1,
         }
     }
@@ -63,10 +81,11 @@ pub(crate) fn run(args: &LabArgs) -> Result<(), LabError> {
     }
     let policies: Vec<&Policy> = args.policies.iter().chain(&args.stacks).collect();
     let workloads: Vec<&Workload> = args.workloads.iter().filter_map(of_calls).collect();
-    check_classes(args, &policies)?;
-    let (rows, pace) = measure::all(&plans(args, &policies)).map_err(LabError::Runtime)?;
-    let (queues, queues_pace) =
-        queues::all(&queue_plans(args, &policies)).map_err(LabError::Runtime)?;
+    refuse::all(args, &policies)?;
+    let (plans, queue_plans) = (plans(args, &policies), queue_plans(args, &policies));
+    refuse::too_many(&plans, &queue_plans)?;
+    let (rows, pace) = measure::all(&plans).map_err(LabError::Runtime)?;
+    let (queues, queues_pace) = queues::all(&queue_plans).map_err(LabError::Runtime)?;
     output::tell(&format!(
         "{}\n",
         [pace, queues_pace].into_iter().sum::<measure::Pace>()
@@ -148,25 +167,4 @@ fn queue_plans<'a>(args: &'a LabArgs, policies: &[&'a Policy]) -> Vec<QueuePlan<
         }
     }
     plans
-}
-
-/// Refuses delays by class that the workload has no classes for.
-fn check_classes(args: &LabArgs, policies: &[&Policy]) -> Result<(), LabError> {
-    for scenario in &args.workloads {
-        let classes = of_calls(scenario).map_or(0, |workload| workload.classes().len());
-        for policy in policies {
-            let Strategy::Workload(delays) = policy.strategy() else {
-                continue;
-            };
-            if delays.len() != classes.max(1) {
-                return Err(LabError::Classes {
-                    policy: policy.written().to_owned(),
-                    delays: delays.len(),
-                    workload: scenario.name().to_owned(),
-                    classes,
-                });
-            }
-        }
-    }
-    Ok(())
 }

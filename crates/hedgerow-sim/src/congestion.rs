@@ -1,14 +1,15 @@
 //! Open-loop calls at replicas with queues: what extra work does to an overloaded service.
 
-use std::fs;
+mod file;
+
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use hedgerow::config::reading;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, Exp};
-use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower_service::Service;
@@ -39,11 +40,9 @@ const W9: &str = include_str!("../workloads/w9.toml");
 /// assert_eq!(measured.extra_percent(), 0.0);
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Congestion {
     name: String,
-    #[serde(default)]
     description: String,
     replicas: usize,
     per_second: f64,
@@ -52,13 +51,11 @@ pub struct Congestion {
     hiccup_share: f64,
     hiccup_ms: f64,
     deadline_ms: f64,
-    #[serde(rename = "phase")]
     phases: Vec<Phase>,
 }
 
 /// A stretch of steady load.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Phase {
     /// How long it is.
@@ -114,59 +111,18 @@ impl Congestion {
     ///
     /// # Errors
     ///
-    /// [`WorkloadError`] with every mistake.
+    /// [`WorkloadError`] with every mistake: of syntax, or else of keys, types and values.
     pub fn parse(text: &str) -> Result<Self, WorkloadError> {
-        let mut read: Self =
-            toml::from_str(text).map_err(|error| WorkloadError::one(error.to_string()))?;
-        let above = |value: f64| value.is_finite() && value > 0.0;
-        let mut mistakes = Vec::new();
-        for (name, fine) in [
-            ("replicas: write 1 or more", read.replicas > 0),
-            ("per_second: write a number above 0", above(read.per_second)),
-            (
-                "size_median_ms: write a number above 0",
-                above(read.size_median_ms),
-            ),
-            ("size_sigma: write a number above 0", above(read.size_sigma)),
-            (
-                "hiccup_share: write 0 to 1",
-                (0.0..=1.0).contains(&read.hiccup_share),
-            ),
-            (
-                "hiccup_ms: write 0 or more",
-                read.hiccup_ms.is_finite() && read.hiccup_ms >= 0.0,
-            ),
-            (
-                "deadline_ms: write a number above 0",
-                above(read.deadline_ms),
-            ),
-            ("phase: write at least one", !read.phases.is_empty()),
-        ] {
-            if !fine {
-                mistakes.push(name.to_owned());
-            }
-        }
-        for (at, phase) in read.phases.iter().enumerate() {
-            if !(above(phase.seconds) && above(phase.load)) {
-                mistakes.push(format!("phase {}: write seconds and load above 0", at + 1));
-            }
-        }
-        WorkloadError::none_of(mistakes)?;
-        if read.description.is_empty() {
-            read.description.clone_from(&read.name);
-        }
-        Ok(read)
+        file::parse(text)
     }
 
     /// Reads one from a TOML file.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse), and if the file cannot be read.
+    /// As [`parse`](Self::parse), and if the file cannot be read, or is longer than 16 MiB.
     pub fn read(path: &Path) -> Result<Self, WorkloadError> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            WorkloadError::one(format!("{} cannot be read: {error}", path.display()))
-        })?;
+        let text = reading::text(path).map_err(WorkloadError::one)?;
         Self::parse(&text)
     }
 
@@ -186,6 +142,13 @@ impl Congestion {
     #[must_use]
     pub fn phases(&self) -> &[Phase] {
         &self.phases
+    }
+
+    /// How many calls arrive, on average.
+    #[must_use]
+    pub fn expected_calls(&self) -> f64 {
+        let loads = self.phases.iter().map(|phase| phase.seconds * phase.load);
+        self.per_second * loads.sum::<f64>()
     }
 
     /// When each phase begins and ends, in seconds, in order.
@@ -231,7 +194,7 @@ impl Congestion {
     ///
     /// # Panics
     ///
-    /// If a parameter is so extreme that no law can be made of it, or if a call panics.
+    /// If a call panics.
     pub async fn run<S>(
         &self,
         seed: u64,

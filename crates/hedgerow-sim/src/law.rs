@@ -6,12 +6,14 @@ mod build;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand::Rng;
 use rand_distr::{Distribution, OpenClosed01};
 
 use self::shape::Shape;
+use crate::limit::Table;
 
 pub use self::build::{LawError, LawPart};
 
@@ -57,6 +59,8 @@ pub struct Law {
     name: Cow<'static, str>,
     description: Cow<'static, str>,
     parts: Vec<Part>,
+    /// Made when it is first asked for, once for all clones.
+    table: Arc<OnceLock<Option<Table>>>,
 }
 
 /// One component of a mixture and its share of the attempts. Shares sum to 1.
@@ -98,6 +102,7 @@ impl Law {
             description: "one leaf of a large fan-out: Pareto pieces, 1 in 100,000 beyond 1.8 s"
                 .into(),
             parts: vec![Part::whole(known(Shape::chain(LEAF)))],
+            table: Arc::default(),
         }
     }
 
@@ -109,6 +114,7 @@ impl Law {
             name: "lognormal".into(),
             description: "lognormal, median 20 ms, sigma 0.8".into(),
             parts: vec![Part::whole(known(Shape::log_normal(20.0, 0.8)))],
+            table: Arc::default(),
         }
     }
 
@@ -120,6 +126,7 @@ impl Law {
             name: "Pareto".into(),
             description: "Pareto, mode 2 ms, alpha 1.1".into(),
             parts: vec![Part::whole(known(Shape::pareto(2.0, 1.1)))],
+            table: Arc::default(),
         }
     }
 
@@ -143,6 +150,7 @@ impl Law {
                     shape: known(Shape::log_normal(10.0 * median, sigma)),
                 },
             ],
+            table: Arc::default(),
         }
     }
 
@@ -167,6 +175,7 @@ impl Law {
                     shape: known(Shape::exponential(200.0, 300.0)),
                 },
             ],
+            table: Arc::default(),
         }
     }
 
@@ -272,12 +281,34 @@ impl Law {
             .any(|part| matches!(part.shape, Shape::Generation { .. }))
     }
 
-    /// Whether its survival has no jumps.
-    pub(crate) fn is_smooth(&self) -> bool {
-        !self
-            .parts
-            .iter()
-            .any(|part| matches!(part.shape, Shape::Constant { .. } | Shape::Trace { .. }))
+    /// Its survivals as a table, if parts of it have no jumps.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        let table = self.table.get_or_init(|| {
+            let (share, smooth) = self.smooth()?;
+            Some(Table::of(share, &smooth))
+        });
+        table.as_ref()
+    }
+
+    /// The parts that have no jumps as a law, and their share of this one.
+    fn smooth(&self) -> Option<(f64, Self)> {
+        let parts = self.parts.iter().filter(|part| part.shape.is_smooth());
+        let mut smooth = Self {
+            parts: parts.cloned().collect(),
+            table: Arc::default(),
+            ..self.clone()
+        };
+        let share = smooth.parts.iter().map(|part| part.share).sum();
+        for part in &mut smooth.parts {
+            part.share /= share;
+        }
+        (!smooth.parts.is_empty()).then_some((share, smooth))
+    }
+
+    /// What the parts that jump add to the survival.
+    pub(crate) fn jumping(&self, ms: f64) -> f64 {
+        let parts = self.parts.iter().filter(|part| !part.shape.is_smooth());
+        parts.map(|part| part.share * part.shape.survival(ms)).sum()
     }
 
     fn last(&self) -> &Part {

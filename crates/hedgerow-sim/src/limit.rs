@@ -11,7 +11,8 @@ mod split;
 mod table;
 
 pub use self::parts::{LimitPart, PartedLimit, Schedule, Spending};
-use self::table::Survival;
+pub(crate) use self::table::Table;
+use self::table::{Survival, Tabled};
 use crate::law::Law;
 
 /// Steps of the first, coarse search for a delay.
@@ -61,7 +62,8 @@ impl Law {
     ///
     /// # Cost
     ///
-    /// About 10,000 survivals for one extra attempt, about 1,000,000 for two.
+    /// About 10,000 survivals for one extra attempt, about 1,000,000 for two. Those of generations, each a
+    /// sum of hundreds, are read off a table, which a law and its clones make once.
     #[must_use]
     #[track_caller]
     pub fn limit(&self, q: f64, extra: f64, hedges: usize) -> Limit {
@@ -69,21 +71,22 @@ impl Law {
             extra > 0.0,
             "an extra load of {extra} hedges nothing: write a share above 0"
         );
-        let plan_at: fn(&Self, f64, f64) -> Plan = match hedges {
-            1 => one,
+        let plan_at = match hedges {
+            1 => one::<Tabled<'_>>,
             2 => two,
             _ => panic!("a limit is known for 1 or 2 extra attempts, not for {hedges}"),
         };
+        let law = Tabled::of(self, false);
         let (mut below, mut within) = (0.0, self.quantile(q));
         for _ in 0..HALVINGS {
             let middle = f64::midpoint(below, within);
-            if plan_at(self, middle, extra).beyond > 1.0 - q {
+            if plan_at(&law, middle, extra).beyond > 1.0 - q {
                 below = middle;
             } else {
                 within = middle;
             }
         }
-        let plan = plan_at(self, within, extra);
+        let plan = plan_at(&law, within, extra);
         let used = if plan.shares[1] > 0.0 { 2 } else { 1 };
         Limit {
             ms: within,

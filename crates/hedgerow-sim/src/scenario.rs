@@ -1,10 +1,11 @@
 //! Whatever a workload file describes.
 
-use std::fs;
 use std::path::Path;
 
+use hedgerow::config::reading;
+
 use crate::congestion::Congestion;
-use crate::workload::{Workload, WorkloadError};
+use crate::workload::{Workload, WorkloadError, folder};
 
 /// A workload of either kind: one call after the other, or calls that meet each other in queues.
 ///
@@ -49,15 +50,13 @@ impl Scenario {
     ///
     /// [`WorkloadError`] with every mistake, its place, and what to write; or if the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, WorkloadError> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            WorkloadError::one(format!("{} cannot be read: {error}", path.display()))
-        })?;
+        let text = reading::text(path).map_err(WorkloadError::one)?;
         let congested = ["replicas", "phase", "deadline_ms", "per_second"];
         let table: Option<toml::Table> = text.parse().ok();
         if table.is_some_and(|table| congested.iter().any(|key| table.contains_key(*key))) {
             return Congestion::parse(&text).map(Self::Congestion);
         }
-        Workload::read(path).map(Self::Calls)
+        Workload::parse_beside(&text, folder(path)).map(Self::Calls)
     }
 
     /// Its name, such as `w4`.

@@ -8,6 +8,7 @@ use std::f64::consts::TAU;
 use crate::law::Law;
 
 pub use self::file::WorkloadError;
+pub(crate) use self::file::{LONGEST_MS, description, folder, name};
 
 /// A law, or several one after the other, for the attempts of many calls.
 ///

@@ -33,6 +33,14 @@ mod once;
 mod check;
 mod error;
 
+/// How other files of this workspace are read. It is for them alone, and may change with every release.
+#[doc(hidden)]
+pub mod reading {
+    pub use super::check::guess;
+    pub use super::error::Mistakes;
+    pub use super::read::{table, text};
+}
+
 pub use self::assemble::Stack;
 pub use self::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 pub use self::budget::{BudgetConfig, BudgetName, BudgetShare};

@@ -6,6 +6,7 @@ use hedgerow_sim::{Congestion, Law, LimitPart, Spending, Workload};
 
 use super::LabError;
 use super::measure::{self, Plan, Row};
+use super::pool::side_by_side;
 use super::queues::{self, QueuePlan};
 use super::report;
 use super::stack::DEPTH;
@@ -84,20 +85,20 @@ fn limits() -> Result<Vec<Verdict>, LabError> {
         ("w3", [48.7, 20.5, 15.5], [60.6, 38.9, 20.6]),
         ("w4", [62.9, 46.2, 39.4], [122.2, 61.7, 50.1]),
     ];
-    let mut verdicts = Vec::new();
+    let mut sought = Vec::new();
     for (name, p99, p999) in KNOWN {
-        let law = law(name);
         for (q, hedges, known, lowest) in [(0.99, 1, p99, 0.99), (0.999, 2, p999, 0.975)] {
             for (extra, known) in LOADS.into_iter().zip(known) {
-                verdicts.push(Verdict {
-                    what: format!("{name}: limit of p{} at {} %, ms", q * 100.0, extra * 100.0),
-                    measured: law.limit(q, extra, hedges).ms,
-                    from: known * lowest,
-                    to: known * 1.01,
-                });
+                sought.push((name, q, hedges, extra, (known * lowest, known * 1.01)));
             }
         }
     }
+    let mut verdicts = side_by_side(&sought, |(name, q, hedges, extra, bar)| Verdict {
+        what: format!("{name}: limit of p{} at {} %, ms", q * 100.0, extra * 100.0),
+        measured: law(name).limit(*q, *extra, *hedges).ms,
+        from: bar.0,
+        to: bar.1,
+    });
     verdicts.push(Verdict {
         what: String::from("w0: limit of p99.9 of the slowest of 100 at 2 %, ms"),
         measured: law("w0").fan_out_limit(100, 0.999, 0.02, 2).ms,

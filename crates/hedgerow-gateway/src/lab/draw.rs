@@ -123,7 +123,7 @@ fn limit_curve(of: (&Workload, u64), extra: f64) -> Option<Latencies> {
     };
     let samples = (0..SAMPLES).map(|n| {
         let left = f64::from(SAMPLES - n) / f64::from(SAMPLES);
-        Duration::from_secs_f64(between(-left.log10()) / 1e3)
+        duration(between(-left.log10()))
     });
     Some(samples.collect())
 }
@@ -133,7 +133,7 @@ fn tradeoff(workload: &Workload, calls: u64, figures: &[Figures]) -> String {
         .subtitle(workload.description())
         .limit(LOADS.into_iter().filter_map(|percent| {
             let ms = limit((workload, calls), 0.99, percent / 100.0, 1)?;
-            Some((percent, Duration::from_secs_f64(ms / 1e3)))
+            Some((percent, duration(ms)))
         }));
     if !workload.classes().is_empty() {
         picture = picture.multiples();
@@ -144,8 +144,32 @@ fn tradeoff(workload: &Workload, calls: u64, figures: &[Figures]) -> String {
                 None => row.policy.clone(),
                 Some(percent) => format!("{} within {percent} %", row.policy),
             };
-            picture = picture.point(name, row.extra_percent, Duration::from_secs_f64(ms / 1e3));
+            picture = picture.point(name, row.extra_percent, duration(ms));
         }
     }
     picture.to_svg()
+}
+
+/// Of a number of ms that was computed. What a duration cannot say is drawn at the longest that is.
+fn duration(ms: f64) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+    let duration = Duration::try_from_secs_f64(ms.max(0.0) / 1e3);
+    duration.map_or(LONGEST, |duration| duration.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_beyond_all_durations_is_drawn_at_the_edge() {
+        let edge = Duration::from_secs(1_000_000_000);
+        for ms in [1e13, 1e300, f64::INFINITY] {
+            assert_eq!(duration(ms), edge, "{ms}");
+        }
+        for ms in [-1.0, 0.0, f64::NAN] {
+            assert_eq!(duration(ms), Duration::ZERO, "{ms}");
+        }
+        assert_eq!(duration(1.5), Duration::from_micros(1_500));
+    }
 }

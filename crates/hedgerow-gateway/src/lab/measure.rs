@@ -121,7 +121,8 @@ impl<'a> Plan<'a> {
     fn recipe(&self, seed: u64) -> Recipe<'a> {
         let usual = |percentile: f64| {
             let ms = self.workload.quantile(self.calls, percentile / 100.0);
-            Duration::from_secs_f64(ms / 1e3)
+            // Beyond what a duration can say nothing is hedged.
+            Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX)
         };
         Recipe::new(self.policy, self.allowance, seed, usual)
     }

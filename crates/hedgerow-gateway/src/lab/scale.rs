@@ -1,13 +1,16 @@
 //! A configured stack in the lab's virtual time.
 
-use hedgerow::config::{ConfigDuration, ConfigErrors, Stack, StackConfig};
+use std::time::Duration;
+
+use hedgerow::config::{ConfigDuration, Stack, StackConfig};
 use serde_json::{Map, Value};
 
-use super::stack::scaled;
+use super::refuse::LONGEST;
+use super::stack::{SCALE, scaled};
 
 /// The layers, built.
 pub(super) fn built(config: &StackConfig) -> Stack {
-    const CHECKED: &str = "longer durations are as valid, and it was built once when it was read";
+    const CHECKED: &str = "it was refused before if its durations cannot be longer";
     let in_virtual_time = in_virtual_time(config).expect(CHECKED);
     in_virtual_time.build().expect(CHECKED)
 }
@@ -15,40 +18,66 @@ pub(super) fn built(config: &StackConfig) -> Stack {
 /// The same stack with every duration scaled, those too that hold because nothing is written.
 ///
 /// What holds is asked of `explain()`, so a new kind of layer needs nothing here.
-fn in_virtual_time(config: &StackConfig) -> Result<StackConfig, ConfigErrors> {
+///
+/// # Errors
+///
+/// What is too long then, and what to write.
+pub(super) fn in_virtual_time(config: &StackConfig) -> Result<StackConfig, String> {
     let mut tree = serde_json::to_value(config).unwrap_or_default();
     let mut explained = config.explain().layers.into_iter();
     let whole = explained.next();
     let options = whole.into_iter().flat_map(|whole| whole.options);
     for option in options {
-        put(tree.as_object_mut(), &option.key, &option.value);
+        put(tree.as_object_mut(), &option.key, &option.value)?;
     }
     let layers = tree.get_mut("layer").and_then(Value::as_array_mut);
-    for (layer, explained) in layers.into_iter().flatten().zip(explained) {
+    for (at, (layer, explained)) in layers.into_iter().flatten().zip(explained).enumerate() {
         for option in explained.options {
-            put(layer.as_object_mut(), &option.key, &option.value);
+            put(layer.as_object_mut(), &option.key, &option.value)
+                .map_err(|problem| format!("layer[{at}].{problem}"))?;
         }
     }
-    StackConfig::from_json(&tree.to_string())
+    StackConfig::from_json(&tree.to_string()).map_err(|errors| {
+        format!("in the lab, whose time is {SCALE} times as long, it would be refused: {errors}")
+    })
 }
 
 /// Writes an option of a layer into its table, if it is a duration or a list of them.
-fn put(table: Option<&mut Map<String, Value>>, key: &str, holds: &str) {
-    let value = serde_json::from_str(holds).ok();
-    if let (Some(table), Some(longer)) = (table, value.as_ref().and_then(longer)) {
+fn put(table: Option<&mut Map<String, Value>>, key: &str, holds: &str) -> Result<(), String> {
+    let value: Option<Value> = serde_json::from_str(holds).ok();
+    let (Some(table), Some(durations)) = (table, value.as_ref().and_then(durations)) else {
+        return Ok(());
+    };
+    if durations.iter().any(|duration| *duration > LONGEST) {
+        let at_most = ConfigDuration::from(LONGEST);
+        return Err(format!(
+            "{key} = {holds} is too long for the lab, whose time is {SCALE} times as long: write at most \
+             \"{at_most}\""
+        ));
+    }
+    let mut longer = durations.into_iter().map(|duration| {
+        let longer = ConfigDuration::from(scaled(duration));
+        Value::String(longer.to_string())
+    });
+    let longer = match value {
+        Some(Value::Array(_)) => Some(Value::Array(longer.collect())),
+        _ => longer.next(),
+    };
+    if let Some(longer) = longer {
         table.insert(key.to_owned(), longer);
     }
+    Ok(())
 }
 
-fn longer(value: &Value) -> Option<Value> {
+/// A duration, or a list of them alone.
+fn durations(value: &Value) -> Option<Vec<Duration>> {
+    let one = |value: &Value| {
+        let duration: ConfigDuration = value.as_str()?.parse().ok()?;
+        Some(duration.get())
+    };
     match value {
-        Value::String(text) => {
-            let duration: ConfigDuration = text.parse().ok()?;
-            let longer = ConfigDuration::from(scaled(duration.get()));
-            Some(Value::String(longer.to_string()))
-        }
-        Value::Array(items) if !items.is_empty() => items.iter().map(longer).collect(),
-        _ => None,
+        Value::Array(items) if !items.is_empty() => items.iter().map(one).collect(),
+        value => one(value).map(|duration| vec![duration]),
     }
 }
 

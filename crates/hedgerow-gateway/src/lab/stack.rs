@@ -25,7 +25,9 @@ pub(crate) const DEPTH: u32 = 50;
 /// docs use 10 and say nothing of a period; ten seconds are many calls here and there.
 const TOWER_SAMPLES: u64 = 10;
 const TOWER_PERIOD: Duration = Duration::from_secs(10);
-const CHECKED: &str = "it was built once when it was parsed";
+const CHECKED: &str = "it was built once when it was parsed, and longer delays were refused";
+/// So many times as long is a duration in virtual time.
+pub(crate) const SCALE: u32 = (MILLISECOND.as_nanos() / 1_000_000) as u32;
 
 /// A stack that can be put around any backend, once: what it has learnt stays in it.
 #[derive(Clone, Debug)]
@@ -201,8 +203,7 @@ fn backoff() -> HedgeLayer<Backoff> {
 
 /// A configured duration in the lab's virtual time.
 pub(crate) fn scaled(duration: Duration) -> Duration {
-    let seconds = duration.as_secs_f64() * MILLISECOND.as_secs_f64() * 1e3;
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    duration.saturating_mul(SCALE)
 }
 
 /// tower's policy that allows everything.

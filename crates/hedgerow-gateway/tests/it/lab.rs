@@ -184,6 +184,144 @@ fn csv_has_a_line_per_row_and_as_many_cells_as_its_head() {
     );
 }
 
+/// In the lab's time they are a hundred times as long, which was found out by a panic.
+#[test]
+fn a_delay_that_the_labs_time_has_no_room_for_is_refused() {
+    let stack = scratch("long-arms.toml");
+    let keys =
+        "[[layer]]\nkind = \"hedge\"\nstrategy = \"adaptive\"\ndelays = [\"1ms\", \"37s\"]\n";
+    fs::write(&stack, keys).expect("writable");
+    let stack = stack.to_str().expect("a plain path");
+    let deep = scratch("long-timeout.toml");
+    fs::write(&deep, "[[layer]]\nkind = \"timeout\"\nafter = \"2401h\"\n").expect("writable");
+    let deep = deep.to_str().expect("a plain path");
+    let small = ["--workload", "w1", "--calls", "200"];
+    for (policies, words) in [
+        (
+            "adaptive(1ms,37s)",
+            "in `adaptive(1ms,37s)`, 37s is too long for the lab, whose time is 100 times as long: write at \
+             most 36s",
+        ),
+        ("key(adaptive(1ms,37s))", "37s is too long for the lab"),
+        (
+            "fixed(101days)",
+            "8726400s is too long for the lab, whose time is 100 times as long: write at most 8640000s",
+        ),
+        ("schedule(1ms,101days)", "8726400s is too long"),
+        ("workload(400000000000years)", "is too long for the lab"),
+    ] {
+        let arguments = [&small[..], &["--policies", policies]].concat();
+        let output = lab(&arguments).output().expect("the binary starts");
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{policies}: {error}");
+        assert!(error.contains(words), "{policies}: {error}");
+    }
+    for (file, words) in [
+        (
+            stack,
+            "whose time is 100 times as long, it would be refused: layer[0].delays",
+        ),
+        (
+            deep,
+            "layer[0].after = \"8643600s\" is too long for the lab",
+        ),
+    ] {
+        let arguments = [&small[..], &["--stack", file]].concat();
+        let output = lab(&arguments).output().expect("the binary starts");
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{file}: {error}");
+        assert!(error.contains(words), "{file}: {error}");
+    }
+    // The longest that there are.
+    let longest = "adaptive(1ms,36s),fixed(100days),schedule(1ms,100days)";
+    let rows = rows(&[&small[..], &["--policies", longest]].concat());
+    assert_eq!(rows.len(), 3);
+}
+
+/// Their rows were mixed, and the picture of one took the place of the other's.
+#[test]
+fn two_workloads_of_one_name_are_refused() {
+    let files = ["one-mine.toml", "other-mine.toml"].map(scratch);
+    for (file, ms) in files.iter().zip([1, 50]) {
+        let content = format!("name = \"mine\"\n[[regime]]\nlaw = \"constant\"\nms = {ms}\n");
+        fs::write(file, content).expect("writable");
+    }
+    let [one, other] = files.map(|file| file.to_str().expect("a plain path").to_owned());
+    for (list, name) in [
+        (format!("{one},{other}"), "mine"),
+        ("w1,w1".to_owned(), "w1"),
+        ("w9,w1,w9".to_owned(), "w9"),
+    ] {
+        let arguments = ["--workload", &list, "--policies", "none", "--calls", "100"];
+        let output = lab(&arguments).output().expect("the binary starts");
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{list}: {error}");
+        let words = format!("two workloads are called `{name}`");
+        assert!(error.contains(&words), "{list}: {error}");
+        assert!(error.contains("give a file another name"), "{error}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// Each of them is kept until the last row is told.
+#[test]
+fn more_calls_than_can_be_kept_are_refused() {
+    for (arguments, calls) in [
+        (
+            &[
+                "--workload",
+                "w1",
+                "--policies",
+                "none",
+                "--calls",
+                "10000000",
+                "--seeds",
+                "1000",
+            ][..],
+            "10000000000 calls in all rows",
+        ),
+        (
+            &["--workload", "w1,w2", "--calls", "10000000", "--seeds", "2"][..],
+            "200000000 calls in all rows",
+        ),
+        (
+            &["--workload", "w9", "--policies", "none", "--seeds", "1000"][..],
+            "282000000 calls in all rows",
+        ),
+    ] {
+        let output = lab(arguments).output().expect("the binary starts");
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(calls), "{arguments:?}: {error}");
+        assert!(error.contains("up to 100000000 calls in all"), "{error}");
+    }
+}
+
+/// Its limit lies beyond what a duration can say: drawing it was a panic.
+#[test]
+fn a_limit_beyond_all_durations_is_drawn() {
+    let (file, folder) = (scratch("deep.toml"), scratch("deep-pictures"));
+    fs::write(
+        &file,
+        "name = \"deep\"\nfan_out = 10000\n[[regime]]\nlaw = \"chain\"\npoints = [[1.0, 1.0], [10.0, 2e-6], [1e300, 1e-6]]\n",
+    )
+    .expect("writable");
+    ran(&[
+        "--workload",
+        file.to_str().expect("a plain path"),
+        "--policies",
+        "parallel(2)",
+        "--budget",
+        "0.5",
+        "--calls",
+        "20000",
+        "--out",
+        folder.to_str().expect("a plain path"),
+    ]);
+    let svg = fs::read_to_string(folder.join("lab-deep-percentiles.svg")).expect("it was drawn");
+    assert!(svg.starts_with("<svg") && !svg.contains("NaN"), "{svg}");
+}
+
 #[test]
 fn every_mistake_is_told_with_what_to_write() {
     let (bad, locked) = (scratch("bad.toml"), scratch("a-file"));
@@ -198,7 +336,7 @@ fn every_mistake_is_told_with_what_to_write() {
         ),
         (
             &["--workload", bad][..],
-            "there is no law `gauss`: write lognormal",
+            "regime[0].law = \"gauss\": there is no such law: write one of lognormal",
         ),
         (
             &["--budget", "lots"][..],

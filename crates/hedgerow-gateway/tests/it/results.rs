@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::command::{demo, run, scratch, text};
+use crate::command::{demo, lab, run, scratch, text};
 
 const KEYS: [&str; 9] = [
     "policy",
@@ -69,7 +69,7 @@ fn json_is_the_runs_and_nothing_else() {
     let output = run(&[
         "--json",
         "--calls=300",
-        "--rate=300",
+        "--rate=1000",
         "--policies",
         &list,
         "--out",
@@ -98,29 +98,59 @@ fn json_is_the_runs_and_nothing_else() {
     assert!(picture.contains(">schedule(20ms,40ms)<"));
 }
 
-/// The bars of the demo: 5 times less at p99 for 6 % more calls (408 against 46 ms in theory).
+/// The bars of the demo: 5 times less at p99 for 6 % more calls (408 against 46 ms in theory). The same
+/// workload, calls and layers in virtual time, where no machine is too slow; what the real time is the
+/// demo prints.
 #[test]
 fn demo_cuts_p99_five_times_within_six_percent() {
+    let arguments = [
+        "--json",
+        "--workload",
+        "w4",
+        "--policies",
+        "none,percentile(95)",
+        "--calls",
+        "10000",
+        "--seeds",
+        "8",
+    ];
+    let output = lab(&arguments).output().expect("the binary starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let document: Value = serde_json::from_str(text(&output.stdout)).expect("JSON");
+    let (none, hedged) = (&document["rows"][0], &document["rows"][1]);
+    for row in [none, hedged] {
+        let counted = (number(row, "calls"), number(row, "failed"));
+        assert_eq!(counted, (80_000.0, 0.0), "{row}");
+    }
+    assert_eq!(hedged["policy"], "percentile(95)");
+    assert!(
+        number(none, "p99_ms") >= 5.0 * number(hedged, "p99_ms"),
+        "{document}"
+    );
+    assert!(number(hedged, "extra_percent") <= 6.0, "{document}");
+}
+
+/// However slow the machine is: copies that overtake slow attempts, and no more than the budget pays.
+#[test]
+fn over_real_http_copies_win_and_the_budget_holds() {
     let out = scratch("quick.svg");
     let out = out.to_str().expect("a UTF-8 path");
-    let output = run(&["--quick", "--json", "--calls", "10000", "--out", out]);
+    let output = run(&["--quick", "--json", "--calls", "2000", "--out", out]);
     let runs = runs(&output);
     let names: Vec<_> = runs.iter().map(|run| run["policy"].as_str()).collect();
     assert_eq!(names, [Some("none"), Some("percentile(95)")]);
     let (none, hedged) = (&runs[0], &runs[1]);
     for run in &runs {
-        assert_eq!(
-            (number(run, "calls"), number(run, "errors")),
-            (10_000.0, 0.0),
-            "{run}"
-        );
+        let counted = (number(run, "calls"), number(run, "errors"));
+        assert_eq!(counted, (2_000.0, 0.0), "{run}");
     }
-    assert!(
-        number(none, "p99_ms") >= 5.0 * number(hedged, "p99_ms"),
-        "{runs:?}"
-    );
-    assert!(number(hedged, "extra_percent") <= 6.0, "{runs:?}");
-    assert!(number(hedged, "hedge_wins") > 0.0, "{runs:?}");
+    assert_eq!(number(none, "extra_percent"), 0.0, "{none}");
+    assert_eq!(number(none, "hedge_wins"), 0.0, "{none}");
+    // 40 of the calls have a first attempt of 200 ms and more.
+    assert!(number(hedged, "hedge_wins") > 0.0, "{hedged}");
+    // 7.5 % and a depth of 50.
+    let most = 7.5 + 100.0 * 50.0 / 2_000.0;
+    assert!(number(hedged, "extra_percent") <= most, "{hedged}");
 }
 
 #[test]
@@ -148,10 +178,13 @@ fn the_table_the_verdict_and_the_path_are_printed() {
     ] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
-    assert!(
-        stdout.contains("percentile(95) divided the p99 by "),
-        "{stdout}"
-    );
+    // Which of them it is depends on the machine.
+    let verdicts = [
+        "percentile(95) divided the p99 by ",
+        "No policy brought the p99",
+    ];
+    let told = verdicts.iter().filter(|verdict| stdout.contains(**verdict));
+    assert_eq!(told.count(), 1, "{stdout}");
     assert!(stdout.contains(path), "{stdout}");
     assert!(
         fs::read_to_string(out)

@@ -133,7 +133,8 @@ fn policy_of(cell: &str) -> String {
     }
 }
 
-/// Without `adaptive`, which takes ten times as long as all others, unless there is time.
+/// Unless there is time, without `adaptive`, which takes ten times as long as all others, and on the first
+/// and the last workload alone: the layers are the same on all of them.
 #[test]
 fn the_guide_shows_what_its_command_prints() {
     let guide = shown("crates/hedgerow/src/guide/choosing.md");
@@ -143,6 +144,8 @@ fn the_guide_shows_what_its_command_prints() {
         let policies = arguments.iter_mut().find(|word| word.contains("adaptive,"));
         let policies = policies.expect("it measures adaptive");
         *policies = policies.replace("adaptive,", "");
+        let workloads = arguments.iter_mut().find(|word| *word == "w1,w2,w3,w4");
+        *workloads.expect("it measures four") = "w1,w4".to_owned();
     }
     arguments.push("--json".to_owned());
     let document: Value = serde_json::from_str(&ran(&arguments)).expect("JSON");
@@ -167,6 +170,9 @@ fn the_guide_shows_what_its_command_prints() {
             }
             assert_eq!(cells.len(), workloads.len(), "{name}");
             for (workload, cell) in workloads.iter().zip(cells) {
+                if !long && matches!(*workload, "w2" | "w3") {
+                    continue;
+                }
                 let said = if name == "limit at 5 %" {
                     let law: Law = workload.parse().expect("a law");
                     vec![law.limit(limit.0, 0.05, limit.1).ms]
@@ -190,7 +196,8 @@ fn the_guide_shows_what_its_command_prints() {
             }
         }
     }
-    assert!(seen >= 4 * 14, "{seen} cells were found");
+    let least = if long { 4 * 18 } else { 2 * 16 };
+    assert!(seen >= least, "{seen} cells were found");
 }
 
 fn decimals(number: &str) -> usize {

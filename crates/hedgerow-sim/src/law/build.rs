@@ -1,5 +1,7 @@
 //! Laws of one's own: mixtures of simple ones, and traces.
 
+use std::sync::Arc;
+
 use super::shape::Shape;
 use super::{Law, Part};
 
@@ -153,6 +155,7 @@ impl Law {
             description: id.clone().into(),
             id: id.into(),
             parts,
+            table: Arc::default(),
         })
     }
 

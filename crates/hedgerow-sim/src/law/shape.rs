@@ -177,6 +177,11 @@ impl Shape {
         }
     }
 
+    /// Whether its survival has no jumps.
+    pub(super) const fn is_smooth(&self) -> bool {
+        !matches!(self, Self::Constant { .. } | Self::Trace { .. })
+    }
+
     pub(super) fn survival(&self, ms: f64) -> f64 {
         match self {
             Self::LogNormal { mu, sigma, .. } => beyond(*mu, *sigma, ms),

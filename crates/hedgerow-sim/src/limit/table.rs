@@ -25,34 +25,61 @@ impl Survival for Law {
 }
 
 /// A law, or a table of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Tabled<'a> {
     Exact(&'a Law),
-    Table {
-        law: &'a Law,
-        /// The logarithm of the first knot, and how far apart they are.
-        first: f64,
-        step: f64,
-        survivals: Vec<f64>,
-    },
+    Table(&'a Law, &'a Table),
+}
+
+/// Survivals at knots that are equally far apart in the logarithm of the time.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    /// What they are of, of all attempts.
+    share: f64,
+    /// The logarithm of the first knot, and how far apart they are.
+    first: f64,
+    step: f64,
+    survivals: Vec<f64>,
 }
 
 impl<'a> Tabled<'a> {
-    /// A table where one survival is a sum of hundreds, or where it is asked for `often` and has no
-    /// jump; it is off by less than a millionth.
+    /// A table where one survival is a sum of hundreds, or where it is asked for `often`. What jumps is
+    /// not read off it, and it is off by less than a millionth.
     pub(super) fn of(law: &'a Law, often: bool) -> Self {
-        if !(law.is_slow() || often && law.is_smooth()) {
+        if !(law.is_slow() || often) {
             return Self::Exact(law);
         }
+        law.table()
+            .map_or(Self::Exact(law), |table| Self::Table(law, table))
+    }
+}
+
+impl Table {
+    /// Of a law without jumps that a `share` of the attempts follows.
+    pub(crate) fn of(share: f64, law: &Law) -> Self {
         let (first, last) = (law.quantile(ENDS.0).ln(), law.quantile(1.0 - ENDS.1).ln());
         let step = (last - first) / (KNOTS - 1) as f64;
         let at = |knot: usize| law.survival((first + step * knot as f64).exp());
-        Self::Table {
-            law,
+        Self {
+            share,
             first,
             step,
             survivals: (0..KNOTS).map(at).collect(),
         }
+    }
+
+    /// `None` beyond the last knot.
+    fn survival(&self, ms: f64) -> Option<f64> {
+        if ms <= 0.0 {
+            return Some(self.share);
+        }
+        let place = (ms.ln() - self.first) / self.step;
+        if place <= 0.0 {
+            return Some(self.share);
+        }
+        let (knot, part) = (place as usize, place.fract());
+        let ends = self.survivals.get(knot..knot.checked_add(2)?)?;
+        Some(self.share * (ends[0] + (ends[1] - ends[0]) * part))
     }
 }
 
@@ -60,23 +87,10 @@ impl Survival for Tabled<'_> {
     fn survival(&self, ms: f64) -> f64 {
         match self {
             Self::Exact(law) => law.survival(ms),
-            Self::Table { .. } if ms <= 0.0 => 1.0,
-            Self::Table {
-                law,
-                first,
-                step,
-                survivals,
-            } => {
-                let place = (ms.ln() - first) / step;
-                if place <= 0.0 {
-                    return 1.0;
-                }
-                let (knot, part) = (place as usize, place.fract());
-                match survivals.get(knot..knot + 2) {
-                    Some(ends) => ends[0] + (ends[1] - ends[0]) * part,
-                    None => law.survival(ms),
-                }
-            }
+            Self::Table(law, table) => match table.survival(ms) {
+                Some(smooth) => smooth + law.jumping(ms),
+                None => law.survival(ms),
+            },
         }
     }
 }
@@ -86,24 +100,64 @@ mod tests {
     use super::*;
     use crate::law::LawPart;
 
-    #[test]
-    fn a_table_is_the_law_within_a_millionth() {
-        let generation = LawPart::Generation {
+    fn generation() -> LawPart {
+        LawPart::Generation {
             first_median_ms: 200.0,
             first_sigma: 0.5,
             tokens_median: 64.0,
             tokens_sigma: 0.35,
             ms_per_token: 12.0,
             shift_ms: 0.0,
-        };
-        let law = Law::mixture("generation", [(1.0, generation)]).expect("a good law");
+        }
+    }
+
+    #[test]
+    fn a_table_is_the_law_within_a_millionth() {
+        let law = Law::mixture("generation", [(1.0, generation())]).expect("a good law");
         let table = Tabled::of(&law, false);
-        assert!(matches!(table, Tabled::Table { .. }));
+        assert!(matches!(table, Tabled::Table(..)));
         for place in 0..2_000 {
             let ms = 100.0 * 1.003_f64.powi(place);
             let (got, want) = (table.survival(ms), law.survival(ms));
             assert!((got - want).abs() < 1e-6, "{ms}: {got} for {want}");
         }
+    }
+
+    /// It would be off by as much as one part is of the attempts.
+    #[test]
+    fn a_jump_among_generations_stays_where_it_is() {
+        let jump = LawPart::Constant { ms: 900.0 };
+        let law = Law::mixture("both", [(0.9, generation()), (0.1, jump)]).expect("a good law");
+        let table = Tabled::of(&law, false);
+        assert!(matches!(table, Tabled::Table(..)));
+        for ms in [
+            0.0,
+            100.0,
+            899.0,
+            899.999_999,
+            900.0,
+            900.000_001,
+            901.0,
+            2_000.0,
+        ] {
+            let (got, want) = (table.survival(ms), law.survival(ms));
+            assert!((got - want).abs() < 1e-6, "{ms}: {got} for {want}");
+        }
+    }
+
+    /// What a limit costs is the survivals that it asks for: of a table one, of generations 256 terms.
+    #[test]
+    fn a_law_of_generations_and_its_clones_make_one_table() {
+        let law = Law::mixture("generation", [(1.0, generation())]).expect("a good law");
+        let clone = law.clone();
+        let limit = law.limit(0.99, 0.05, 2);
+        let (one, other) = (law.table(), clone.table());
+        let (one, other) = (one.expect("a table"), other.expect("a table"));
+        assert!(
+            std::ptr::eq(one, other),
+            "the clone reads what the law made"
+        );
+        assert!(limit.ms < law.quantile(0.99));
     }
 
     #[test]

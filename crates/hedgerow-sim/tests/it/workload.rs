@@ -86,17 +86,17 @@ fn all_mistakes_are_told_at_once_with_their_places() {
     )
     .expect_err("full of mistakes");
     let want = [
-        "name: write letters, digits, `-` and `_`",
-        "fan_out: write 1 to 10000 attempts",
-        "wave: factor: write a number from 1 to 1000000",
-        "wave: period_calls: write 2 or more",
-        "regime 1: calls: only the last regime may leave it out",
-        "regime 1: a lognormal wants median_ms and sigma",
-        "regime 2: there is no law `normal`: write lognormal, pareto, exponential, generation, chain, constant or trace",
-        "regime 3: calls: write 1 or more",
-        "regime 3, part 1: share: write which part of the attempts follows it",
-        "regime 3, part 1: a constant has no sigma: leave it out",
-        "regime 3, part 2: a trace wants either values_ms or file",
+        "line 2: name = \"a b\": write letters, digits, `-` and `_`",
+        "line 3: fan_out = 0: write 1 to 10000 attempts",
+        "line 5: wave.factor = 0.5: write a number from 1 to 1000000",
+        "line 6: wave.period_calls = 1: write 2 or more",
+        "line 7: regime[0].calls: it is missing: only the last regime may leave it out",
+        "line 7: regime[0].sigma: it is missing: a lognormal wants median_ms, sigma",
+        "line 12: regime[1].law = \"normal\": there is no such law: write one of lognormal, pareto, exponential, generation, chain, constant, trace",
+        "line 14: regime[2].calls = -1: write 1 or more",
+        "line 15: regime[2].part[0].share: it is missing: write which part of the attempts follows it, above 0, up to 1",
+        "line 18: regime[2].part[0].sigma = 1.0: a constant does not read it: leave it out",
+        "line 23: regime[2].part[1].file = \"x\": there are values_ms too: write either of them",
     ];
     assert_eq!(said.mistakes(), want);
 }
@@ -107,16 +107,19 @@ fn what_no_law_can_be_is_refused() {
     for (law, words) in [
         (
             "law = \"lognormal\"\nmedian_ms = 0.0\nsigma = 1.0",
-            "median_ms = 0",
+            "line 4: regime[0].median_ms = 0.0: write a number above 0",
         ),
         (
             "law = \"pareto\"\nmode_ms = 1.0\nalpha = nan",
-            "alpha = NaN",
+            "regime[0].alpha = nan: write a number that is finite",
         ),
-        ("law = \"exponential\"\nmean_ms = inf", "mean_ms = inf"),
+        (
+            "law = \"exponential\"\nmean_ms = inf",
+            "regime[0].mean_ms = inf: write a number that is finite",
+        ),
         (
             "law = \"exponential\"\nmean_ms = 1.0\nshift_ms = -1.0",
-            "shift_ms = -1",
+            "shift_ms = -1.0: write 0 or more",
         ),
         (
             "law = \"chain\"\npoints = [[1.0, 0.9], [2.0, 0.5]]",
@@ -125,25 +128,25 @@ fn what_no_law_can_be_is_refused() {
         ("law = \"trace\"\nvalues_ms = []", "the trace is empty"),
         (
             "law = \"trace\"\nvalues_ms = [1.0, -2.0]",
-            "latency 2 of the trace is -2",
+            "regime[0].values_ms[1] = -2.0: write milliseconds, 0 or more",
         ),
         ("law = \"trace\"\nfile = \"no-such-file\"", "cannot be read"),
         (
             "law = \"constant\"\nms = 1.0\ntypo = 2",
-            "unknown field `typo`",
+            "line 5: regime[0].typo = 2: there is no such key: write one of alpha, calls, file,",
         ),
-        ("", "law: write lognormal"),
+        ("", "regime[0].law: it is missing: write one of lognormal"),
         (
             "sigma = 1.0\n[[regime.part]]\nshare = 1.0\nlaw = \"constant\"\nms = 1.0",
-            "a mixture has no sigma",
+            "regime[0].sigma = 1.0: a mixture does not read it",
         ),
         (
             "[[regime.part]]\nshare = 1.0\ncalls = 3\nlaw = \"constant\"\nms = 1.0",
-            "a constant has no calls",
+            "regime[0].part[0].calls = 3: there is no such key",
         ),
         (
             "share = 0.5\nlaw = \"constant\"\nms = 1.0",
-            "belong to a [[class]]",
+            "regime[0].share = 0.5: there is no such key",
         ),
     ] {
         let said = Workload::parse(&of(law)).expect_err(law).to_string();
@@ -219,7 +222,7 @@ fn mistakes_in_classes_are_told() {
     for (class, words) in [
         (
             format!("name = \"a\"\n{law}"),
-            "class 1: wants name, share and ideal_ms",
+            "class[0].ideal_ms: it is missing: write a number from 0.000001 to",
         ),
         (
             format!("name = \"a\"\nshare = 0.5\nideal_ms = 1.0\n{law}"),
@@ -227,11 +230,11 @@ fn mistakes_in_classes_are_told() {
         ),
         (
             format!("name = \"a\"\nshare = 1.0\nideal_ms = 0.0\n{law}"),
-            "write numbers above 0",
+            "class[0].ideal_ms = 0.0: write a number from 0.000001 to 1000000000",
         ),
         (
             format!("name = \"a\"\nshare = 1.0\nideal_ms = 1.0\ncalls = 3\n{law}"),
-            "calls belongs to a [[regime]]",
+            "class[0].calls = 3: there is no such key: write one of",
         ),
     ] {
         let text = format!("name = \"x\"\n[[class]]\n{class}\n");

@@ -172,6 +172,7 @@ pub(crate) fn assemble(
             latencies[at] = mistakes.within(&place, |mistakes| config.assemble(mistakes));
         }
     }
+    let latencies = Places::of(latencies);
     let mut budget = None;
     let mut parts: Vec<Option<Part>> = vec![total.map(Part::Timeout)];
     let has_total = total.is_some();
@@ -180,7 +181,7 @@ pub(crate) fn assemble(
             continue;
         };
         // Where a layer is broken that might share, as if it did.
-        let latency = near(&latencies, at).map(|layer| layer.handle());
+        let latency = latencies.near(at).map(|layer| layer.handle());
         let shared = Shared {
             latency: latency.or_else(|| (!whole).then(Latency::new)),
             budget: budget
@@ -191,7 +192,7 @@ pub(crate) fn assemble(
         let place = format!("layer[{at}]");
         let part = mistakes.within(&place, |mistakes| {
             let given = Given {
-                latency: latencies[at].clone(),
+                latency: latencies.at(at).cloned(),
                 shared,
             };
             layer.member().part(&given, mistakes)
@@ -215,10 +216,35 @@ pub(crate) fn assemble(
         .map(|parts| Stack { parts, has_total })
 }
 
-/// The nearest latency layer beneath, or else the nearest outside.
-fn near<T>(latencies: &[Option<T>], at: usize) -> Option<&T> {
-    let beneath = latencies[at..].iter().flatten().next();
-    beneath.or_else(|| latencies[..at].iter().rev().flatten().next())
+/// What some of the layers have, by their places.
+struct Places<T> {
+    all: Vec<Option<T>>,
+    /// For each place the next one, from itself on, that has it.
+    next: Vec<Option<usize>>,
+    /// The last one that has it.
+    last: Option<usize>,
+}
+
+impl<T> Places<T> {
+    fn of(all: Vec<Option<T>>) -> Self {
+        let mut next = vec![None; all.len()];
+        let mut beneath = None;
+        for (at, one) in all.iter().enumerate().rev() {
+            beneath = one.as_ref().map(|_| at).or(beneath);
+            next[at] = beneath;
+        }
+        let last = all.iter().rposition(Option::is_some);
+        Self { all, next, last }
+    }
+
+    fn at(&self, at: usize) -> Option<&T> {
+        self.all[at].as_ref()
+    }
+
+    /// The nearest beneath, or else, as there is none beneath, the last of those outside.
+    fn near(&self, at: usize) -> Option<&T> {
+        self.at(self.next[at].or(self.last)?)
+    }
 }
 
 /// Whether this hedge is paid by another further out.
@@ -229,5 +255,19 @@ pub(crate) fn shares_budget(config: &HedgeConfig) -> bool {
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.parts.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each place is looked up in the same time, however many layers there are.
+    #[test]
+    fn the_nearest_latency_layer_is_beneath_or_else_the_last_outside() {
+        let places = Places::of(vec![None, Some('a'), None, Some('b'), None, None]);
+        let near: Vec<_> = (0..6).map(|at| places.near(at).copied()).collect();
+        assert_eq!(near, ['a', 'a', 'b', 'b', 'b', 'b'].map(Some));
+        assert_eq!(Places::<char>::of(vec![None; 3]).near(1), None);
     }
 }

@@ -59,8 +59,15 @@ pub(crate) fn check(
     match value {
         Value::Object(table) => check_table(table, schema, path, mistakes),
         Value::Array(items) => {
+            let one = &schema["items"];
             let verdicts = items.iter_mut().enumerate().map(|(at, item)| {
-                check(item, &schema["items"], &format!("{path}[{at}]"), mistakes)
+                let verdict = check(item, one, &format!("{path}[{at}]"), mistakes);
+                // A table of which nothing has to be written stands in for what is none.
+                if verdict == Broken && one["type"] == "object" && required(one).is_empty() {
+                    *item = Value::Object(Map::new());
+                    return Usable;
+                }
+                verdict
             });
             // All of them: each has mistakes of its own to tell.
             verdicts.fold(Usable, |all, one| if one == Broken { one } else { all })
@@ -300,7 +307,7 @@ fn fits(value: &Value, schema: &Value) -> bool {
 // === Guessing what was meant ===
 
 /// The known name that is near to what was written, if one is.
-pub(crate) fn guess<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn guess<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known
         .iter()
         .map(|name| (distance(written, name), *name))

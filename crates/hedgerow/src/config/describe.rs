@@ -21,11 +21,7 @@ pub trait Describe: JsonSchema {
     /// Its JSON schema. A default that depends on other keys stands in words, as `x-default`.
     #[must_use]
     fn schema() -> Value {
-        let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
-        let schema = settings.into_generator().into_root_schema_for::<Self>();
-        let mut schema = schema.to_value();
-        without_null(&mut schema);
-        schema
+        schema_of::<Self>()
     }
 
     /// Its keys with their types, defaults and meaning.
@@ -33,6 +29,15 @@ pub trait Describe: JsonSchema {
     fn describe() -> Description {
         Description::read(Self::NAME, &Self::schema())
     }
+}
+
+/// The schema of whatever is read from a file, without references.
+pub(crate) fn schema_of<T: JsonSchema + ?Sized>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut schema = schema.to_value();
+    without_null(&mut schema);
+    schema
 }
 
 /// A part of the configuration, described. Displays as a table in Markdown.

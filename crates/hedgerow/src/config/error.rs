@@ -68,7 +68,7 @@ impl Mistake {
 
 /// Collects mistakes, each with the path of its key.
 #[derive(Debug, Default)]
-pub(crate) struct Mistakes {
+pub struct Mistakes {
     within: String,
     found: Vec<Mistake>,
 }
@@ -89,20 +89,20 @@ impl Mistakes {
     }
 
     /// Says that `value`, written at `key`, is wrong.
-    pub(crate) fn refuse(&mut self, key: &str, value: impl Serialize, problem: impl fmt::Display) {
+    pub fn refuse(&mut self, key: &str, value: impl Serialize, problem: impl fmt::Display) {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);
         self.add(key, None, Some(value.to_string()), problem);
     }
 
     /// Says that something is wrong at `key` that no value there shows, unless one was told to be.
-    pub(crate) fn say(&mut self, key: &str, problem: impl fmt::Display) {
+    pub fn say(&mut self, key: &str, problem: impl fmt::Display) {
         if !self.told(key) {
             self.add(key, None, None, problem);
         }
     }
 
     /// Whether something was told to be wrong at `key`, or at an item of it.
-    pub(crate) fn told(&self, key: &str) -> bool {
+    pub fn told(&self, key: &str) -> bool {
         let path = self.path(key);
         let told = |mistake: &Mistake| {
             let rest = mistake.key.strip_prefix(&path);

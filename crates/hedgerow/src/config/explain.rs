@@ -169,11 +169,15 @@ fn told(budget: &Budget) -> String {
     match (budget.per_100_calls(), budget.burst()) {
         (Some(percent), Some(depth)) => {
             // 1.5 * (100 - 99.9) is 0.15000000000000568 to a computer.
-            let percent = (percent * 1e6).round() / 1e6;
-            format!("{{ percent = {percent}, depth = {depth} }}")
+            format!("{{ percent = {}, depth = {depth} }}", rounded(percent))
         }
         _ => "\"unlimited\"".to_owned(),
     }
+}
+
+/// To nine digits, wherever they begin.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.8e}").parse().unwrap_or(number)
 }
 
 impl fmt::Display for Explanation {

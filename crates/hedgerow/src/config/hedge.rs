@@ -98,7 +98,8 @@ pub struct HedgeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "1000; for a high percentile 20 / (1 - p / 100)"))]
     pub window: Option<u64>,
-    /// Whose latencies are read: its "own", or the "shared" ones of the latency layer beneath.
+    /// Whose latencies are read: its "own", or the "shared" ones of the latency layer beneath. With a
+    /// `key` neither: each key has a histogram of its own.
     pub latency: LatencySource,
     /// What a copy does when the service is not ready for it.
     pub ready: Ready,
@@ -108,7 +109,8 @@ pub struct HedgeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "\"http\" in a stack of HTTP requests"))]
     pub protocol: Option<Protocol>,
-    /// Learns for each "host", "path" or "header:NAME" by itself, in a stack of HTTP requests.
+    /// Learns for each "host", "path" or "header:NAME" by itself, from a histogram for each, in a stack
+    /// of HTTP requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "none, all requests together"))]
     pub key: Option<String>,

@@ -143,6 +143,10 @@ impl Place<'_> {
         let latency = |layer: &LayerConfig| matches!(layer, LayerConfig::Latency(_));
         let beneath = self.inside.iter().position(latency);
         match (config.latency, beneath) {
+            (LatencySource::Shared, _) if config.key.is_some() => warn(String::from(
+                "each key reads a histogram of its own, so no call reads the shared one: write latency = \
+                 \"own\", or leave the key out",
+            )),
             (LatencySource::Shared, None) => {
                 if let Some(outside) = self.outside.iter().rposition(latency) {
                     warn(format!(
@@ -151,7 +155,8 @@ impl Place<'_> {
                     ));
                 }
             }
-            (LatencySource::Own, Some(beneath)) => warn(format!(
+            // With a key the latency layer's histogram is for whoever asks it.
+            (LatencySource::Own, Some(beneath)) if config.key.is_none() => warn(format!(
                 "each attempt is recorded twice, here and at layer[{}]: write latency = \"shared\"",
                 self.outside.len() + 1 + beneath
             )),

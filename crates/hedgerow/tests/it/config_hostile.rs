@@ -351,3 +351,49 @@ async fn every_order_of_layers_answers_and_lets_go() {
         }
     }
 }
+
+/// It was built, and the later delays never came.
+#[test]
+fn a_schedule_longer_than_max_hedges_is_refused() {
+    let schedule = |max_hedges: &str| {
+        hedge(&format!(
+            "strategy = \"schedule\"\ndelays = [\"1ms\", \"2ms\", \"3ms\"]\nmax_hedges = {max_hedges}\n"
+        ))
+    };
+    for too_few in ["1", "2"] {
+        let errors = StackConfig::from_toml(&schedule(too_few)).expect_err("delays without a copy");
+        assert_eq!(
+            errors.to_string(),
+            format!(
+                "line 5: layer[0].max_hedges = {too_few}: the schedule has 3 delays, and those beyond \
+                 {too_few} are never used: leave this out, or write fewer delays"
+            )
+        );
+    }
+    for fine in ["3", "4"] {
+        StackConfig::from_toml(&schedule(fine)).expect("each delay has its copy");
+    }
+    let off = schedule("1").replace("\"schedule\"", "\"off\"");
+    StackConfig::from_toml(&off).expect("it is switched off");
+}
+
+/// A device never ends.
+#[cfg(unix)]
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let errors = StackConfig::from_file("/dev/zero").expect_err("endless");
+    assert_eq!(
+        errors.to_string(),
+        "/dev/zero is longer than 16 MiB: name a file that is shorter"
+    );
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_no_mistake() {
+    let json = "\u{feff}{\"layer\": [{\"kind\": \"hedge\", \"percentile\": 99}]}";
+    let toml = format!("\u{feff}{}", hedge("percentile = 99"));
+    let read = StackConfig::from_json(json).expect("it is JSON");
+    assert_eq!(StackConfig::from_toml(&toml).expect("it is TOML"), read);
+    let twice = StackConfig::from_json(&format!("\u{feff}{json}"));
+    twice.expect_err("two marks are one too many");
+}

@@ -54,6 +54,42 @@ fn a_stack_in_order_has_no_warning() {
     );
 }
 
+/// The histogram of the latency layer is then read for no request at all.
+#[test]
+fn a_key_that_shares_latencies_is_said_to_read_its_own() {
+    one(
+        &["hedge key = \"host\"; latency = \"shared\"", "latency"],
+        "layer[0] (hedge): each key reads a histogram of its own, so no call reads the shared one: write \
+         latency = \"own\", or leave the key out",
+    );
+    // Nothing is recorded twice for the sake of one reader: the layer's is for you.
+    let own = ["hedge key = \"host\"", "latency"];
+    assert_eq!(warnings(&own), Vec::<String>::new());
+    let shown = stack(&["hedge key = \"host\"; latency = \"shared\"", "latency"]).explain();
+    assert!(
+        shown
+            .to_string()
+            .contains("warning: layer[0] (hedge): each key reads"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_budget_of_next_to_nothing_is_explained_with_its_digits() {
+    let options = |percentile: &str| {
+        let explained = stack(&[&format!("hedge percentile = {percentile}")]).explain();
+        let budget = explained.layers[1]
+            .options
+            .iter()
+            .find(|one| one.key == "budget");
+        budget.expect("it has one").value.clone()
+    };
+    // A budget counts in billionths of a copy.
+    assert_eq!(options("99.9999999"), "{ percent = 0.0000001, depth = 50 }");
+    assert_eq!(options("99.9"), "{ percent = 0.15, depth = 50 }");
+    assert_eq!(options("95"), "{ percent = 7.5, depth = 50 }");
+}
+
 #[test]
 fn a_timeout_inside_of_a_hedge_is_said_to_be_an_attempt_timeout() {
     one(

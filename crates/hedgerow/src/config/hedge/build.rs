@@ -137,7 +137,7 @@ impl HedgeConfig {
         let place = layer.clone().filter(|_| !off).unwrap_or_else(scratch);
         let limited = mistakes
             .attempt("max_hedges", n, place.try_max_hedges(number(n)))
-            .filter(|_| self.agree_on_copies(n, mistakes));
+            .filter(|_| self.agree_on_copies(n, mistakes) && self.all_are_sent(n, mistakes));
         if off { layer } else { layer.and(limited) }
     }
 
@@ -155,6 +155,24 @@ impl HedgeConfig {
             mistakes.refuse("max_hedges", max_hedges, problem);
         }
         agree
+    }
+
+    /// Whether `max_hedges` leaves no delay of a schedule without its copy.
+    fn all_are_sent(&self, max_hedges: u64, mistakes: &mut Mistakes) -> bool {
+        let delays = self.delays.as_ref();
+        let count = delays
+            .filter(|_| self.strategy == Strategy::Schedule)
+            .map_or(0, Vec::len) as u64;
+        // What is out of range was told.
+        let all = count <= max_hedges || max_hedges == 0 || count > MAX_HEDGES;
+        if !all {
+            let problem = format!(
+                "the schedule has {count} delays, and those beyond {max_hedges} are never used: leave this \
+                 out, or write fewer delays"
+            );
+            mistakes.refuse("max_hedges", max_hedges, problem);
+        }
+        all
     }
 
     fn measured(
@@ -233,6 +251,9 @@ impl Member for HedgeConfig {
         self.key_holds(key, default)
     }
 }
+
+/// As many copies as a call may send besides the first.
+const MAX_HEDGES: u64 = 64;
 
 /// A layer to try settings on when there is none.
 fn scratch() -> HedgeLayer<ConfiguredPolicy> {
