@@ -15,3 +15,6 @@ mod overload;
 mod pool;
 mod rates;
 mod service;
+mod stress;
+#[cfg(feature = "metrics")]
+mod telemetry;
