@@ -94,7 +94,7 @@ impl Shared {
             Entered::Waits(id) => id,
             Entered::Refused(refused) => panic!("{refused}"),
         };
-        let mut cx = Context::from_waker(Waker::noop());
+        let cx = Context::from_waker(Waker::noop());
         match self.look(id, cx.waker()) {
             Poll::Ready(grant) => self.end(&grant),
             Poll::Pending => {
