@@ -229,6 +229,11 @@ pub enum BuildError {
         /// What was written.
         interval: Duration,
     },
+    /// A prefix that no exporter takes.
+    #[error(
+        "names cannot begin with {0:?}: write letters, digits, `_`, `:` and `.`, first a letter"
+    )]
+    Prefix(String),
     /// A pool of nothing.
     #[error("a pool without resources: give it at least one")]
     EmptyPool,

@@ -62,6 +62,7 @@ mod key;
 mod event;
 mod error;
 mod sync;
+pub mod telemetry;
 
 pub use crate::ask::{Ask, Asks, Priority, Same, With, what};
 pub use crate::build::GateBuilder;

@@ -6,6 +6,8 @@ mod turn;
 mod overdue;
 mod lanes;
 mod waiters;
+#[cfg(all(test, hedgerow_loom))]
+mod loom_tests;
 
 use std::time::Duration;
 

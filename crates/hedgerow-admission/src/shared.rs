@@ -573,6 +573,11 @@ impl<T> Shared<T> {
         let (Some(recorder), Some(story)) = (&self.recorder, story) else {
             return;
         };
+        // One of a type of its own may panic here too.
+        let wanted = catch_unwind(AssertUnwindSafe(|| recorder.enabled()));
+        if !wanted.unwrap_or(false) {
+            return;
+        }
         let event = AdmissionEvent {
             what,
             id: story.id,

@@ -455,3 +455,52 @@ impl fmt::Debug for LocalLedger {
             .finish()
     }
 }
+
+#[cfg(all(test, hedgerow_loom))]
+mod loom_tests {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn loom_two_threads_never_hold_one_token_more_than_there_are() {
+        let now = tokio::time::Instant::now().into_std();
+        loom::model(move || {
+            let rate = Rate::tokens(1, Duration::from_secs(1)).burst(10);
+            let ledger = LocalLedger::new();
+            let rates = Arc::new([(ledger.open(&rate).expect("a fine rate"), rate)]);
+            let (ledger, held) = (Arc::new(ledger), Arc::new(AtomicU64::new(0)));
+            // Each takes 6 of 10; one of them uses 2, the other nothing.
+            let run = {
+                let (ledger, rates, held) = (ledger.clone(), rates.clone(), held.clone());
+                move |used: u64| {
+                    let claim = Claim::new(&*rates, None, 6, now);
+                    let Answer::Now(decision) = ledger.reserve(&claim) else {
+                        panic!("it answers at once");
+                    };
+                    let Decision::Granted(receipt) = decision else {
+                        return 0;
+                    };
+                    assert!(held.fetch_add(6, Ordering::Relaxed) + 6 <= 10, "too many");
+                    held.fetch_sub(6 - used, Ordering::Relaxed);
+                    if used > 0 {
+                        ledger.settle(&claim, receipt, used);
+                    } else {
+                        ledger.refund(&claim, receipt, true);
+                    }
+                    used
+                }
+            };
+            let other = {
+                let run = run.clone();
+                loom::thread::spawn(move || run(0))
+            };
+            let used = run(2) + other.join().expect("nobody panics");
+            let Answer::Now(left) = ledger.left(rates[0].0, None, now) else {
+                panic!("it answers at once");
+            };
+            assert_eq!(left, 10 - used);
+        });
+    }
+}

@@ -20,7 +20,7 @@ impl State {
         rules: &Rules,
         id: Id,
         waker: &Waker,
-        clock: fn() -> Instant,
+        clock: impl Fn() -> Instant,
         wakes: &mut Wakes,
     ) -> Looked {
         if self.keeper.is_none() && self.is_waiting(id) {

@@ -21,3 +21,6 @@ mod pool;
 mod rates;
 mod service;
 mod limits;
+mod stress;
+#[cfg(feature = "metrics")]
+mod telemetry;

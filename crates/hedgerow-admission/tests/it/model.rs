@@ -153,7 +153,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::GetReady),
         10 => (any.clone(), end).prop_map(|(at, end)| Step::End(at, end)),
         4 => any.clone().prop_map(Step::Leave),
-        2 => any.clone().prop_map(Step::Poll),
+        2 => any.prop_map(Step::Poll),
         2 => (0..=4_usize).prop_map(Step::Limit),
         1 => prop::bool::ANY.prop_map(Step::PolicyPanics),
         1 => (0..BURST).prop_map(Step::Left),
@@ -324,6 +324,10 @@ struct World<T: 'static> {
     running: Vec<(Option<Key>, Holds<T>)>,
     drains: Vec<Drain>,
     number: u64,
+    /// Since when somebody waits without a break, in milliseconds.
+    standing: Option<u64>,
+    /// What was said to be used.
+    used: u64,
     /// The last number that started, by key and level.
     started: HashMap<(Option<Key>, usize), u64>,
     events: Arc<Mutex<HashMap<u64, Vec<Happened>>>>,
@@ -376,7 +380,7 @@ impl<T: 'static> World<T> {
             builder = builder.rate(rate.clone());
         }
         // Half of the worlds go without a recorder: the quiet way in.
-        if setting.depth % 2 == 0 {
+        if setting.depth.is_multiple_of(2) {
             let (log, panics) = (events.clone(), setting.recorder_panics);
             builder = builder.on_event(move |event: &AdmissionEvent| {
                 log.lock().entry(event.id).or_default().push(event.what);
@@ -402,6 +406,8 @@ impl<T: 'static> World<T> {
             running: Vec::new(),
             drains: Vec::new(),
             number: 0,
+            standing: None,
+            used: 0,
             started: HashMap::new(),
             events,
         }
@@ -525,10 +531,16 @@ impl<T: 'static> World<T> {
             return;
         };
         match end {
-            End::Of(outcome) => permit.finish(outcome),
+            End::Of(outcome) => {
+                if outcome == Outcome::Answered {
+                    self.used += permit.reserved();
+                }
+                permit.finish(outcome);
+            }
             End::Used(used) => {
                 let used = used.min(permit.reserved());
                 permit.used(used);
+                self.used += used;
             }
             End::Cool(time) => permit.cool_down(ms(time)),
             End::Kill => permit.kill(),
@@ -608,6 +620,7 @@ impl<T: 'static> World<T> {
                     self.settle();
                     tokio::time::advance(ms(1)).await;
                     self.settle();
+                    self.note();
                     self.check();
                 }
             }
@@ -626,6 +639,19 @@ impl<T: 'static> World<T> {
                 }
             }
         }
+    }
+
+    /// How long somebody has been waiting without a break.
+    fn stands(&self) -> Duration {
+        self.standing.map_or(ms(0), |since| ms(self.ms() - since))
+    }
+
+    /// Takes note of an empty queue.
+    fn note(&mut self) {
+        self.standing = match self.gate.stats().queued {
+            0 => None,
+            _ => self.standing.or(Some(self.ms())),
+        };
     }
 
     /// What must hold whenever all that were woken have looked.
@@ -717,9 +743,7 @@ impl<T: 'static> World<T> {
                     };
                     vec![*lane.iter().min_by_key(nearest).expect("not empty")]
                 }
-                Order::AdaptiveLifo { after } if after.is_zero() => vec![last],
-                // Which of them depends on how long the queue stands.
-                Order::AdaptiveLifo { .. } => vec![first, last],
+                Order::AdaptiveLifo { after } if self.stands() >= after => vec![last],
                 _ => vec![first],
             };
             if heads
@@ -790,7 +814,9 @@ impl<T: 'static> World<T> {
         while let Some(waiter) = self.waiting.pop() {
             drop(waiter);
         }
-        self.running.clear();
+        while !self.running.is_empty() {
+            self.end(0, End::Of(Outcome::Answered));
+        }
         self.settle();
         assert!(self.drains.is_empty(), "a drain never ends");
         let stats = self.gate.stats();
@@ -833,6 +859,14 @@ impl<T: 'static> World<T> {
             "settled twice"
         );
         let entries = self.ledger.entries.lock();
+        if self
+            .rates
+            .iter()
+            .any(|(_, rate)| rate.unit() == Unit::Tokens)
+        {
+            let used: u64 = entries.iter().filter_map(|entry| entry.used).sum();
+            assert_eq!(used, self.used, "settled to something else");
+        }
         let tokens = self
             .rates
             .iter()
@@ -873,6 +907,7 @@ async fn play<T: 'static>(mut world: World<T>, steps: Vec<(Step, bool)>) {
         let passes = matches!(step, Step::Pass(_));
         world.step(step).await;
         let after = world.gate.stats().active;
+        world.note();
         assert!(after <= before || after <= world.limit, "{after} run");
         if settles || passes {
             world.settle();
@@ -883,8 +918,17 @@ async fn play<T: 'static>(mut world: World<T>, steps: Vec<(Step, bool)>) {
     world.over();
 }
 
+fn cases() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: default.cases.max(1_500),
+        failure_persistence: None,
+        ..default
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("PROPTEST_CASES").map_or(1_500, |n| n.parse().expect("a number"))))]
+    #![proptest_config(cases())]
 
     #[test]
     fn whatever_happens_the_queue_keeps_its_rules(
