@@ -5,6 +5,7 @@ mod support;
 mod bounds;
 mod cancel;
 mod contract;
+mod drops;
 mod events;
 mod ledger;
 mod limits_live;
