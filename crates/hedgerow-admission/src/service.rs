@@ -55,14 +55,13 @@ impl<A, V> Parts<A, V> {
             ask.deadline = Some(ask.deadline.map_or(outer, |own| own.min(outer)));
         }
         match self.extras {
-            Extras::Same => {}
             Extras::With(priority) if Attempt::current().is_extra() => {
                 ask.priority = ask.priority.max(priority);
             }
             Extras::NowOnly if Attempt::current().is_extra() => {
                 ask.patience = Some(Duration::ZERO);
             }
-            Extras::With(_) | Extras::NowOnly => {}
+            Extras::Same | Extras::With(_) | Extras::NowOnly => {}
         }
         Some(ask)
     }

@@ -85,10 +85,7 @@ async fn twenty_thousand_cancelled_waiters_cost_a_constant_number_of_steps_each(
         }
         let took = began.elapsed();
         let steps = gate.steps() - before;
-        eprintln!(
-            "20,000 cancelled under {:?} in {took:?}, {steps} steps",
-            queue
-        );
+        eprintln!("20,000 cancelled under {queue:?} in {took:?}, {steps} steps");
         assert!(steps <= 2 * 20_000, "{steps}");
         assert_eq!((gate.stats().queued, gate.stats().aborted), (0, 20_000));
         drop(held);

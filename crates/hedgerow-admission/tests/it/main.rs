@@ -1,5 +1,10 @@
 //! What the crate promises, one file a subject.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests spawn the callers of a gate, and time 20,000 cancels for the log"
+)]
+
 mod support;
 
 mod bounds;

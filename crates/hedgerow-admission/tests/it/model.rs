@@ -153,7 +153,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::GetReady),
         10 => (any.clone(), end).prop_map(|(at, end)| Step::End(at, end)),
         4 => any.clone().prop_map(Step::Leave),
-        2 => any.clone().prop_map(Step::Poll),
+        2 => any.prop_map(Step::Poll),
         2 => (0..=4_usize).prop_map(Step::Limit),
         1 => prop::bool::ANY.prop_map(Step::PolicyPanics),
         1 => (0..BURST).prop_map(Step::Left),
@@ -380,7 +380,7 @@ impl<T: 'static> World<T> {
             builder = builder.rate(rate.clone());
         }
         // Half of the worlds go without a recorder: the quiet way in.
-        if setting.depth % 2 == 0 {
+        if setting.depth.is_multiple_of(2) {
             let (log, panics) = (events.clone(), setting.recorder_panics);
             builder = builder.on_event(move |event: &AdmissionEvent| {
                 log.lock().entry(event.id).or_default().push(event.what);
