@@ -23,13 +23,16 @@ pub const MAX_RATES: usize = 4;
 ///
 /// A gate asks its ledger once for each request that would start now. The default, [`LocalLedger`],
 /// answers at once; a shared one may answer later, and then the request waits for that answer in its own
-/// future while others go on. Several gates may have one ledger: rates of the same name are one book.
+/// future while others go on. Several gates may have one ledger: rates of the same name are one book. A
+/// gate is not told what another one gives back: its waiters ask again when they were told to.
 ///
 /// # What an own ledger must keep
 ///
 /// * `reserve` takes all amounts of a claim or none.
 /// * It is called under the gate's lock: it must not block, and must not call the gate.
 /// * An answer that is dropped before it came takes nothing, or gives it back by itself in time.
+/// * An answer comes in bounded time, [`Decision::Failed`] at the latest: a request that asks keeps its
+///   place, and sees its deadline or longest wait only with the answer.
 /// * `settle`, `refund` and `release` are told, not asked: they must not block. A shared ledger hands
 ///   them to a task of its own.
 pub trait Ledger: Send + Sync {

@@ -41,7 +41,7 @@ pub use self::vegas::{Vegas, VegasConfig};
 /// Those that learn never take an end that was no answer for a low latency, fall where a service
 /// times out, and move only while the limit holds calls back.
 pub trait LimitPolicy: Send + Sync {
-    /// The limit now. Cheap: it is asked at every admission and at every end, under the queue's lock.
+    /// The limit now. Cheap: it is asked at every admission and at every end, outside of the queue's lock.
     fn limit(&self) -> usize;
 
     /// A call has ended. Called outside of the queue's lock, once for every call that started.

@@ -12,10 +12,10 @@ use crate::limit::bounds::Published;
 /// number of healthy backends. 0 closes the door: nobody starts until it says more, and those who
 /// wait go on waiting.
 ///
-/// The function is called under the queue's lock, so it should only read: an atomic, an
-/// `ArcSwap`. A new limit is noticed when a call comes or ends. Nothing is asked in between, so
-/// that a rise from 0, where no call runs that could end, wakes those who wait only with the next
-/// call that comes.
+/// The function is called at every admission and at every end, outside of the queue's lock: it
+/// should only read, an atomic or an `ArcSwap`. A new limit is noticed when a call comes or ends, or
+/// when the gate is told to look again ([`Gate::refresh`](crate::Gate::refresh)): after a rise from 0,
+/// where no call runs that could end, tell it.
 ///
 /// # Examples
 ///

@@ -10,6 +10,7 @@ mod support;
 mod bounds;
 mod cancel;
 mod contract;
+mod drops;
 mod events;
 mod ledger;
 mod limits_live;

@@ -184,8 +184,12 @@ async fn orders_and_rules_combine_freely_and_none_starts_anybody_too_late() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "prints a table: cargo test --release -p hedgerow-admission --test it -- --ignored --nocapture overload"]
 async fn table_of_orders_and_rules() {
+    // A table for the guide: HEDGEROW_TABLE=1 cargo test --release -p hedgerow-admission --test it
+    // table_of_orders_and_rules -- --nocapture
+    if std::env::var_os("HEDGEROW_TABLE").is_none() {
+        return;
+    }
     let after =
         |ms| Queue::fifo().order(hedgerow_admission::Order::AdaptiveLifo { after: scaled(ms) });
     let codel = |queue: Queue| queue.codel(scaled(5.0), scaled(100.0));
