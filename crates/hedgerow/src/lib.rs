@@ -40,12 +40,14 @@
 //! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
 //! | `serde` | no | what was learnt, saved and restored |
 //! | `hlog` | no | snapshots as HdrHistogram's interval log |
-//! | `config` | no | `hedge`, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
+//! | `config` | no | all layers, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
 #[cfg(feature = "config")]
 pub mod config;
 pub mod guide;
+#[cfg(all(feature = "admission", feature = "retry"))]
+mod judge;
 
 pub use hedgerow_core::{
     Attempt, BoxError, Budget, BudgetError, Class, Classify, Copies, Deadline, Grant, Kind,
@@ -92,6 +94,9 @@ pub use hedgerow_retry::{
     RetryEvent, RetryExhausted, RetryHandle, RetryInfo, RetryLayer, RetryPolicy, RetryStats,
     StopReason, TimedOut, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
 };
+
+#[cfg(all(feature = "admission", feature = "retry"))]
+pub use crate::judge::RefusalsAskToWait;
 
 #[cfg(feature = "admission")]
 pub use hedgerow_admission::{

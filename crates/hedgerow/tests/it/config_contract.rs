@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hedgerow::config::{CascadeConfig, StackConfig, TimedOut, TimeoutLayer};
+use hedgerow::config::{CascadeConfig, StackConfig};
+use hedgerow::{TimedOut, TimeoutLayer};
 use hedgerow_core::testing::{Ping, Probe, contract};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};

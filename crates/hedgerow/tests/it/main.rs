@@ -11,6 +11,8 @@ mod config_schema;
 mod config_round_trip;
 mod config_stack;
 mod config_http;
+mod config_admission;
+mod config_retry;
 mod config_contract;
 mod config_order;
 mod config_guide;
