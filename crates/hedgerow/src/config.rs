@@ -11,6 +11,7 @@
 //! schema and a list of keys from the structs themselves, with the defaults that the layers have.
 
 mod stack;
+mod ready_made;
 mod hedge;
 mod retry;
 mod admission;

@@ -8,6 +8,7 @@ use hedgerow_admission::{AdmissionLayer, ReadyAdmissionLayer};
 use hedgerow_core::{BoxError, OkWins};
 use hedgerow_hedge::{GrpcJudge, HedgeLayer, HedgePolicy, HttpJudge, Keyed};
 use hedgerow_http::{ReplayBodyLayer, ReplayableBody};
+use hedgerow_latency::LatencyLayer;
 use hedgerow_retry::TimeoutsAreCutOff;
 use http::{Request, Response};
 use http_body::Body;
@@ -163,6 +164,11 @@ where
     R: Send + 'static,
 {
     match part {
+        // A refusal is no answer, and its time no latency.
+        Part::Latency(layer) => {
+            let layer = LatencyLayer::new(layer.handle());
+            boxed(layer.classify(TimeoutsAreCutOff(HttpJudge)).layer(inner))
+        }
         Part::IdempotentPaths(layer) => boxed(layer.layer(inner)),
         Part::ReplayBody(layer) => {
             let layer = layer.clone();

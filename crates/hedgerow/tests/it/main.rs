@@ -1,4 +1,4 @@
-//! What configuration promises.
+//! What configuration, ready-made stacks and `complete` promise.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,3 +18,5 @@ mod config_order;
 mod config_guide;
 mod config_hostile;
 mod config_cascade;
+mod stacks;
+mod complete;
