@@ -93,8 +93,8 @@ pub struct AdmissionConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = default::ASKED_COST))]
     pub cost: Option<CostConfig>,
-    /// How the extra copies of a hedge are admitted: the "same" as any other, "now_only" without a
-    /// wait, or with a priority no higher than this.
+    /// How the extra copies of a hedge are admitted: like any other, only if they need not wait now, or
+    /// with a priority no higher than this.
     pub extras: ExtrasConfig,
     /// What an answer means in a stack of HTTP requests: by its status, or by its `grpc-status`.
     #[serde(skip_serializing_if = "Option::is_none")]

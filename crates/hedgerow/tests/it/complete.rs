@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hedgerow::admission::Ask;
 use hedgerow::{
-    BoxError, Budget, Cancelled, CompleteError, Gate, Overloaded, Rate, RetryExhausted, ShedReason,
-    TimedOut, Usage, Wait, cause_ref, complete,
+    BoxError, Budget, Cancelled, CompleteError, Gate, Overloaded, Rate, ShedReason, TimedOut,
+    Usage, Wait, cause_ref, complete,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;

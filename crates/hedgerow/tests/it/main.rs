@@ -11,6 +11,10 @@ mod config_schema;
 mod config_round_trip;
 mod config_stack;
 mod config_http;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "callers that wait side by side, each awaited at the end"
+)]
 mod config_admission;
 mod config_retry;
 mod config_contract;

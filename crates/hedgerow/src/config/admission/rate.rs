@@ -82,7 +82,7 @@ impl RateConfig {
     pub(super) fn assemble(&self, mistakes: &mut Mistakes) -> Option<Rate> {
         let rate = self.plain(mistakes)?;
         // The burst is looked at by itself.
-        let plain = mistakes.attempt(self.key(), self.value(), checked(rate.clone()));
+        let plain = mistakes.attempt(self.key(), self.value(), checked(rate));
         let rate = match self.burst {
             None => plain,
             Some(burst) => {
