@@ -130,7 +130,7 @@ async fn no_permit_is_held_between_tries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trys_timeout_begins_when_it_is_sent() {
+async fn the_timeout_of_a_try_begins_when_it_is_sent() {
     let gate = Gate::builder().concurrency(1).build();
     let held = gate.try_permit().unwrap();
     let call = complete(never, hello())

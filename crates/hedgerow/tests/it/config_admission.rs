@@ -470,7 +470,7 @@ fn each_mistake_of_admission_is_told_of_its_own_key() {
         ("concurrency_per_key = 0", &["concurrency_per_key"]),
         ("max_depth = 10000001", &["max_depth"]),
         ("max_wait = \"9000h\"", &["max_wait"]),
-        ("max_wiat = \"1s\"", &["max_wiat"]),
+        ("max_waits = \"1s\"", &["max_waits"]),
         ("key = \"user\"", &["key"]),
         ("priority = \"x-priority\"", &["priority"]),
         ("cost = \"x-cost\"", &["cost"]),

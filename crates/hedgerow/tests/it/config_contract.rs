@@ -50,6 +50,7 @@ async fn each_new_kind_of_layer_keeps_the_contract_alone() {
         "kind = \"deadline\"\nafter = \"30m\"",
         "kind = \"retry\"",
         "kind = \"admission\"\nconcurrency = 1000",
+        "kind = \"admission\"\nconcurrency = 1000\nwaits_in = \"ready\"",
         "kind = \"admission\"\nlimit = { policy = \"aimd\", initial = 1000, max = 1000 }",
     ] {
         let toml = format!("total_timeout = \"none\"\n[[layer]]\n{layer}\n");

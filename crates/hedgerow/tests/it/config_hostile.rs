@@ -238,8 +238,8 @@ const OTHERS: [(&str, &[&str]); 11] = [
     ),
     ("kind = 5", &["kind"]),
     (
-        "kind = \"retry\"\nattempts = 99\nbase = \"2h\"\ndeadline = 5\njiter = 1",
-        &["attempts", "base", "deadline", "jiter"],
+        "kind = \"retry\"\nattempts = 99\nbase = \"2h\"\ndeadline = 5\njitters = 1",
+        &["attempts", "base", "deadline", "jitters"],
     ),
     (
         "kind = \"admission\"\nconcurrency = 0\nmax_wait = \"5\"\nkey = \"no\"\nrates = [{}, { spacing = \"0s\" }]",

@@ -426,7 +426,7 @@ fn each_mistake_of_a_retry_and_a_deadline_is_told_of_its_own_key() {
             "kind = \"retry\"\nattempt_timeout = \"0s\"\ndeadline = \"0s\"",
             &["attempt_timeout", "deadline"],
         ),
-        ("kind = \"retry\"\njitter = \"ful\"", &["jitter"]),
+        ("kind = \"retry\"\njitter = \"most\"", &["jitter"]),
         (
             "kind = \"retry\"\ngate_percentile = 50",
             &["gate_percentile"],
@@ -438,7 +438,7 @@ fn each_mistake_of_a_retry_and_a_deadline_is_told_of_its_own_key() {
             "kind = \"retry\"\nbudget = { percent = -1 }",
             &["budget.percent"],
         ),
-        ("kind = \"retry\"\nattemps = 3", &["attemps"]),
+        ("kind = \"retry\"\nattempts_ = 3", &["attempts_"]),
         (
             "kind = \"deadline\"\nafter = \"0s\"\nheader = \"a b\"",
             &["after", "header"],
