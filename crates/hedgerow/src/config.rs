@@ -11,11 +11,15 @@
 //! schema and a list of keys from the structs themselves, with the defaults that the layers have.
 
 mod stack;
+mod ready_made;
 mod hedge;
+mod retry;
+mod admission;
 mod budget;
 mod key;
 mod drain;
 mod latency;
+mod deadline;
 mod timeout;
 mod bodies;
 mod cascade;
@@ -24,6 +28,7 @@ mod default;
 mod member;
 mod assemble;
 mod wrap;
+mod lone;
 mod order;
 mod explain;
 mod describe;
@@ -41,10 +46,15 @@ pub mod reading {
     pub use super::read::{table, text};
 }
 
+pub use self::admission::{
+    AdmissionConfig, CostConfig, DropName, ExtrasConfig, LimitConfig, LimitName, OrderName,
+    QueueConfig, RateConfig, WaitsIn,
+};
 pub use self::assemble::Stack;
 pub use self::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 pub use self::budget::{BudgetConfig, BudgetName, BudgetShare};
 pub use self::cascade::{CascadeConfig, CascadePlan, SpendCapConfig, TierConfig};
+pub use self::deadline::DeadlineConfig;
 pub use self::describe::{Describe, Description, KeyDescription, VERSION};
 pub use self::drain::DrainConfig;
 pub use self::error::{ConfigErrors, Mistake};
@@ -54,9 +64,8 @@ pub use self::hedge::{
 };
 pub use self::latency::{ConfiguredLatency, LatencyConfig};
 pub use self::order::Warning;
+pub use self::retry::{ConfiguredWaits, GateSource, JitterConfig, RetryConfig};
 pub use self::stack::{DEFAULT_TOTAL_TIMEOUT, LayerConfig, NoTimeout, StackConfig, TotalTimeout};
 pub use self::time::{ConfigDuration, ParseDurationError};
-pub use self::timeout::{
-    TimedOut, Timeout, TimeoutConfig, TimeoutFuture, TimeoutLayer, TimeoutsAreCutOff,
-};
+pub use self::timeout::TimeoutConfig;
 pub use self::wrap::{CloneStack, HttpStack};

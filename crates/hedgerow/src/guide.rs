@@ -5,6 +5,7 @@
 //! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`retry`]: tries, waits, timeouts, deadlines, and one budget for retries and hedges.
+//! * [`admission`]: which limit, which queue, which rate, with numbers; two ways in.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`cascade`]: several services, from the cheapest to the last resort, as one.
 //! * [`configuration`]: a stack as a file, with every key.
@@ -30,6 +31,10 @@ pub mod observing {}
 #[cfg(all(feature = "hedge", feature = "http", feature = "retry"))]
 #[doc = include_str!("guide/retry.md")]
 pub mod retry {}
+
+#[cfg(all(feature = "complete", feature = "hedge", feature = "stacks"))]
+#[doc = include_str!("guide/admission.md")]
+pub mod admission {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]

@@ -37,15 +37,25 @@
 //! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer` |
 //! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
+//! | `stacks` | no | all layers and `http`: [`HttpClientLayer`], [`LlmClientLayer`], each a whole stack in one line |
+//! | `complete` | no | [`complete`](fn@complete): one call with admission, timeouts and retries |
 //! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
 //! | `serde` | no | what was learnt, saved and restored |
 //! | `hlog` | no | snapshots as HdrHistogram's interval log |
-//! | `config` | no | `hedge`, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
+//! | `config` | no | all layers, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
+#[cfg(feature = "complete")]
+mod complete;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod guide;
+#[cfg(all(feature = "admission", feature = "retry"))]
+mod judge;
+#[cfg(any(feature = "config", feature = "stacks"))]
+mod numbers;
+#[cfg(feature = "stacks")]
+mod stacks;
 
 pub use hedgerow_core::{
     Attempt, BoxError, Budget, BudgetError, Class, Classify, Copies, Deadline, Grant, Kind,
@@ -92,6 +102,19 @@ pub use hedgerow_retry::{
     RetryEvent, RetryExhausted, RetryHandle, RetryInfo, RetryLayer, RetryPolicy, RetryStats,
     StopReason, TimedOut, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
 };
+
+#[cfg(feature = "complete")]
+#[doc(hidden)]
+pub use crate::complete::how;
+#[cfg(feature = "complete")]
+pub use crate::complete::{
+    Cancelled, Complete, CompleteError, CompleteWith, Completed, Completing, Took, Usage, complete,
+};
+#[cfg(feature = "stacks")]
+pub use crate::stacks::{HttpClientLayer, LlmClientLayer, ServiceBuilderExt};
+
+#[cfg(all(feature = "admission", feature = "retry"))]
+pub use crate::judge::RefusalsAskToWait;
 
 #[cfg(feature = "admission")]
 pub use hedgerow_admission::{

@@ -3,18 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hedgerow_admission::Gate;
 use hedgerow_hedge::{DrainLayer, HedgeHandle, HedgeLayer};
 use hedgerow_http::{IdempotentPathsLayer, ReplayBodyLayer};
 use hedgerow_latency::Latency;
+use hedgerow_retry::{RetryHandle, TimeoutLayer};
 
-use super::budget::{BudgetConfig, BudgetName};
+use super::admission::AdmissionPart;
+use super::deadline::DeadlinePart;
 use super::error::{ConfigErrors, Mistakes};
-use super::hedge::{ConfiguredPolicy, HedgeConfig, Host, Protocol, Shared};
+use super::hedge::{ConfiguredPolicy, Host, Protocol, Shared};
 use super::key::RequestKey;
 use super::latency::ConfiguredLatency;
 use super::member::Given;
+use super::retry::RetryPart;
 use super::stack::{LayerConfig, StackConfig, TotalTimeout};
-use super::timeout::{TimeoutConfig, TimeoutLayer};
 use super::wrap::{CloneStack, HttpStack};
 
 /// The layers of a [`StackConfig`], built: their state is made once, here, and shared by every service
@@ -30,11 +33,14 @@ pub struct Stack {
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Latency(ConfiguredLatency),
+    Deadline(DeadlinePart),
     Timeout(TimeoutLayer),
     IdempotentPaths(IdempotentPathsLayer),
     ReplayBody(ReplayBodyLayer),
+    Retry(Box<RetryPart>),
     Hedge(Box<HedgePart>),
     Drain(DrainLayer),
+    Admission(Box<AdmissionPart>),
 }
 
 /// A hedge, and what becomes of it among HTTP requests.
@@ -97,6 +103,26 @@ impl Stack {
         hedges.collect()
     }
 
+    /// A handle on each retry, from the outside in: counts and live settings.
+    #[must_use]
+    pub fn retries(&self) -> Vec<RetryHandle> {
+        let retries = self.parts.iter().filter_map(|part| match part {
+            Part::Retry(retry) => Some(retry.layer.handle()),
+            _ => None,
+        });
+        retries.collect()
+    }
+
+    /// The gate of each admission layer, from the outside in: read it, change it, close it.
+    #[must_use]
+    pub fn gates(&self) -> Vec<Gate> {
+        let gates = self.parts.iter().filter_map(|part| match part {
+            Part::Admission(admission) => Some(admission.gate.clone()),
+            _ => None,
+        });
+        gates.collect()
+    }
+
     /// The histogram of each latency layer, from the outside in.
     #[must_use]
     pub fn latencies(&self) -> Vec<Latency> {
@@ -139,6 +165,24 @@ impl Part {
                     mistakes.say("key", ONLY_HTTP);
                 }
             }
+            Self::Retry(retry) => {
+                if retry.protocol.is_some() {
+                    mistakes.say("protocol", ONLY_HTTP);
+                }
+            }
+            Self::Deadline(deadline) => {
+                if deadline.header.is_some() {
+                    mistakes.say("header", ONLY_HTTP);
+                }
+            }
+            Self::Admission(admission) => {
+                for key in admission.asked.only_http() {
+                    mistakes.say(key, ONLY_HTTP);
+                }
+                if admission.protocol.is_some() {
+                    mistakes.say("protocol", ONLY_HTTP);
+                }
+            }
             Self::Latency(_) | Self::Timeout(_) | Self::Drain(_) => {}
         }
     }
@@ -156,7 +200,7 @@ pub(crate) fn assemble(
     let whole = layers.iter().all(Option::is_some);
     let total = total.and_then(TotalTimeout::get);
     let total = total.and_then(|after| {
-        let built = TimeoutConfig::new(after.into()).assemble(&mut Mistakes::default());
+        let built = DeadlinePart::after(after);
         if built.is_none() {
             let problem =
                 "nothing can be answered in no time: write a time above zero, or \"none\"";
@@ -174,8 +218,8 @@ pub(crate) fn assemble(
     }
     let latencies = Places::of(latencies);
     let mut budget = None;
-    let mut parts: Vec<Option<Part>> = vec![total.map(Part::Timeout)];
     let has_total = total.is_some();
+    let mut parts: Vec<Option<Part>> = vec![total.map(Part::Deadline)];
     for (at, layer) in layers.iter().enumerate() {
         let Some(layer) = layer else {
             continue;
@@ -199,8 +243,9 @@ pub(crate) fn assemble(
         });
         match (&part, layer) {
             (Some(Part::Hedge(hedge)), _) => budget = Some(hedge.layer.handle().budget().clone()),
+            (Some(Part::Retry(retry)), _) => budget = Some(retry.layer.handle().budget().clone()),
             // It has mistakes of its own: those inside of it need not follow.
-            (_, LayerConfig::Hedge(_)) => {
+            (_, LayerConfig::Hedge(_) | LayerConfig::Retry(_)) => {
                 budget = budget.or_else(|| Some(super::default::budget()));
             }
             _ => {}
@@ -245,11 +290,6 @@ impl<T> Places<T> {
     fn near(&self, at: usize) -> Option<&T> {
         self.at(self.next[at].or(self.last)?)
     }
-}
-
-/// Whether this hedge is paid by another further out.
-pub(crate) fn shares_budget(config: &HedgeConfig) -> bool {
-    config.budget == Some(BudgetConfig::Named(BudgetName::Shared))
 }
 
 impl fmt::Debug for Stack {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use hedgerow_admission::{Aimd, LimitPolicy};
 use hedgerow_core::{Attempt, Budget, LatencyView};
 use hedgerow_hedge::policy::{Adaptive, Backoff, BackoffConfig, Fixed, Percentile};
 use hedgerow_hedge::{BuildError, Delay, HedgeLayer, HedgePolicy};
 use hedgerow_http::ReplayBodyLayer;
 use hedgerow_latency::Latency;
+use hedgerow_retry::RetryLayer;
 
 use super::hedge::DEFAULT_PERCENTILE;
 use super::time::ConfigDuration;
@@ -111,6 +113,60 @@ pub(crate) fn tier_after() -> ConfigDuration {
 /// What a call to a tier costs. A test compares both with a `Tier`, which shows them in its `Debug`
 /// alone; where nothing is written the tier's own hold.
 pub(crate) const TIER_COST: f64 = 1.0;
+
+/// How many tries a call may make.
+pub(crate) fn attempts() -> usize {
+    RetryLayer::exponential().handle().attempts()
+}
+
+// What the layers show in their `Debug` alone: a test compares each of these with it, and where nothing
+// is written the layer's own hold.
+
+/// The first wait before a retry.
+pub(crate) const WAIT_BASE: ConfigDuration = ConfigDuration::millis(1_000);
+/// The longest wait before a retry.
+pub(crate) const WAIT_CAP: ConfigDuration = ConfigDuration::millis(30_000);
+/// The longest wait that a server may ask for.
+pub(crate) const PUSHBACK_CAP: ConfigDuration = ConfigDuration::millis(30_000);
+/// Which percentile has to fit before the deadline.
+pub(crate) const GATE_PERCENTILE: f64 = 50.0;
+/// How many wait for admission at most.
+pub(crate) const MAX_DEPTH: u64 = 1_000;
+/// How long one waits for admission at most.
+pub(crate) const MAX_WAIT: ConfigDuration = ConfigDuration::millis(30_000);
+/// What a request takes of a rate of tokens.
+pub(crate) const ASKED_COST: u64 = 1;
+/// How long a queue must not have been empty before the last come are served first.
+pub(crate) const LIFO_AFTER: ConfigDuration = ConfigDuration::millis(10);
+/// The longest wait in a queue that does not empty, by `CoDel`.
+pub(crate) const CODEL_TARGET: ConfigDuration = ConfigDuration::millis(5);
+/// The longest wait in one that does, by `CoDel`.
+pub(crate) const CODEL_INTERVAL: ConfigDuration = ConfigDuration::millis(100);
+/// The smallest limit that one that adapts may reach.
+pub(crate) const LIMIT_MIN: u64 = 1;
+/// The largest.
+pub(crate) const LIMIT_MAX: u64 = 1_000;
+/// What remains of an AIMD limit when it falls.
+pub(crate) const BACKOFF: f64 = 0.9;
+/// Which share of late calls an AIMD limit puts up with.
+pub(crate) const TOLERATE: f64 = 0.05;
+/// Which share of the calls a Vegas limit lets wait in the service before it stops rising.
+pub(crate) const ALPHA: f64 = 0.05;
+/// Before it falls.
+pub(crate) const BETA: f64 = 0.1;
+/// How many times the latency without a queue a gradient limit puts up with.
+pub(crate) const TOLERANCE: f64 = 1.05;
+/// How many calls a gradient limit lets wait in the service.
+pub(crate) const STANDING: f64 = 4.0;
+/// The weight of a round in a gradient limit.
+pub(crate) const SMOOTHING: f64 = 0.2;
+/// The elasticity of the throughput that a limit is steered to.
+pub(crate) const TARGET: f64 = 0.2;
+
+/// The limit that every policy begins with.
+pub(crate) fn limit_initial() -> usize {
+    Aimd::default().limit()
+}
 
 /// How many keys are known at a time.
 pub(crate) fn max_keys() -> usize {

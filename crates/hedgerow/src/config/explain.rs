@@ -2,17 +2,19 @@
 
 use std::fmt;
 
-use hedgerow_core::Budget;
-use hedgerow_latency::Latency;
 use serde_json::Value;
 
+use super::admission::AdmissionConfig;
 use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
+use super::budget::told;
+use super::deadline::DeadlineConfig;
 use super::describe::{Describe, Description};
 use super::drain::DrainConfig;
 use super::error::Mistakes;
-use super::hedge::{HedgeConfig, Host, LatencySource, Shared, Strategy};
+use super::hedge::{HedgeConfig, LatencySource, Shared, Strategy};
 use super::latency::LatencyConfig;
 use super::order::Warning;
+use super::retry::RetryConfig;
 use super::stack::{LayerConfig, StackConfig};
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
@@ -83,11 +85,14 @@ impl LayerConfig {
     pub fn describe_all() -> Vec<Description> {
         vec![
             LatencyConfig::describe(),
+            DeadlineConfig::describe(),
             TimeoutConfig::describe(),
             IdempotentPathsConfig::describe(),
             ReplayBodyConfig::describe(),
+            RetryConfig::describe(),
             HedgeConfig::describe(),
             DrainConfig::describe(),
+            AdmissionConfig::describe(),
         ]
     }
 
@@ -135,11 +140,7 @@ impl HedgeConfig {
         if silent {
             return None;
         }
-        let shared = Shared {
-            latency: Some(Latency::new()),
-            budget: Some(super::default::budget()),
-            host: Host::Stack,
-        };
+        let shared = Shared::made_up();
         let layer = self.assemble(&shared, &mut Mistakes::default());
         let Some(handle) = layer.map(|layer| layer.handle()) else {
             return Some(default.to_owned());
@@ -163,21 +164,6 @@ impl HedgeConfig {
 
 fn quoted(duration: ConfigDuration) -> String {
     format!("\"{duration}\"")
-}
-
-fn told(budget: &Budget) -> String {
-    match (budget.per_100_calls(), budget.burst()) {
-        (Some(percent), Some(depth)) => {
-            // 1.5 * (100 - 99.9) is 0.15000000000000568 to a computer.
-            format!("{{ percent = {}, depth = {depth} }}", rounded(percent))
-        }
-        _ => "\"unlimited\"".to_owned(),
-    }
-}
-
-/// To nine digits, wherever they begin.
-fn rounded(number: f64) -> f64 {
-    format!("{number:.8e}").parse().unwrap_or(number)
 }
 
 impl fmt::Display for Explanation {

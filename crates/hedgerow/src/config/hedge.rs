@@ -118,7 +118,7 @@ pub struct HedgeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = default::max_keys()))]
     pub max_keys: Option<u64>,
-    /// What copies may cost: a table, "unlimited", or "shared" with the hedge further out.
+    /// What copies may cost: a table, "unlimited", or "shared" with the retry or hedge further out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "10 percent of depth 50; for a percentile 1.5 * (100 - p) percent"))]
     pub budget: Option<BudgetConfig>,
@@ -200,6 +200,6 @@ impl From<Ready> for HedgeReady {
 }
 
 /// Beyond what there can be is as wrong as the largest number.
-fn number(n: u64) -> usize {
+pub(crate) fn number(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

@@ -12,6 +12,13 @@ pub(crate) enum RequestKey {
 
 const WRITE: &str = "write \"host\", \"path\" or \"header:NAME\"";
 
+/// The header of a text like "header:x-cost".
+pub(crate) fn header(text: &str) -> Result<HeaderName, &'static str> {
+    let name = text.strip_prefix("header:");
+    let name = name.and_then(|name| HeaderName::try_from(name).ok());
+    name.ok_or("write \"header:NAME\" with the name of a header")
+}
+
 impl RequestKey {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text {

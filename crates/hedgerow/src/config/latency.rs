@@ -2,6 +2,7 @@
 
 use hedgerow_core::OkWins;
 use hedgerow_latency::{Latency, LatencyLayer};
+use hedgerow_retry::TimeoutsAreCutOff;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use super::assemble::Part;
 use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
 use super::member::{Given, Member};
-use super::timeout::TimeoutsAreCutOff;
+use super::order::Place;
 
 /// Records how long each attempt takes, or each call, for a hedge to read and for you.
 ///
@@ -59,5 +60,9 @@ impl Describe for LatencyConfig {
 impl Member for LatencyConfig {
     fn part(&self, given: &Given, _: &mut Mistakes) -> Option<Part> {
         given.latency.clone().map(Part::Latency)
+    }
+
+    fn warn(&self, place: &Place<'_>, warn: &mut dyn FnMut(String)) {
+        place.latency(warn);
     }
 }

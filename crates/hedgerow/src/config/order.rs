@@ -1,9 +1,14 @@
 //! The rules of order, and which of them a stack breaks.
 
+mod time;
+mod copies;
+mod measures;
+mod places;
+
 use std::fmt;
 
-use super::assemble::shares_budget;
-use super::hedge::{HedgeConfig, LatencySource, Strategy};
+use super::hedge::{HedgeConfig, Strategy};
+use super::retry::RetryConfig;
 use super::stack::{LayerConfig, StackConfig};
 
 /// A rule of order that a stack breaks, or what a layer means in its place.
@@ -48,12 +53,6 @@ impl StackConfig {
     }
 }
 
-impl LayerConfig {
-    fn is_hedge(&self) -> bool {
-        matches!(self, Self::Hedge(_))
-    }
-}
-
 /// A layer's place in its stack.
 pub(crate) struct Place<'a> {
     stack: &'a StackConfig,
@@ -61,115 +60,60 @@ pub(crate) struct Place<'a> {
     inside: &'a [LayerConfig],
 }
 
+/// Told what is wrong.
+type Warn<'a> = dyn FnMut(String) + 'a;
+
 impl Place<'_> {
+    /// The nearest such layer outside.
+    fn outside(&self, is: impl Fn(&LayerConfig) -> bool) -> Option<usize> {
+        self.outside.iter().rposition(is)
+    }
+
+    /// The nearest such layer inside.
+    fn inside(&self, is: impl Fn(&LayerConfig) -> bool) -> Option<usize> {
+        let beneath = self.inside.iter().position(is)?;
+        Some(self.outside.len() + 1 + beneath)
+    }
+
     /// The nearest hedge outside.
     fn hedge_outside(&self) -> Option<usize> {
-        self.outside.iter().rposition(LayerConfig::is_hedge)
+        self.outside(LayerConfig::is_hedge)
+    }
+}
+
+impl LayerConfig {
+    fn is_hedge(&self) -> bool {
+        matches!(self, Self::Hedge(_))
     }
 
-    pub(super) fn timeout(&self, after: std::time::Duration, warn: &mut dyn FnMut(String)) {
-        let total = self.stack.total_timeout.get();
-        if let Some(total) = total.filter(|total| after >= *total) {
-            warn(format!(
-                "it never fires, because total_timeout ends the call after {total:?}: write a \
-                 shorter time, or total_timeout = \"none\""
-            ));
-        }
-        if let Some(hedge) = self.hedge_outside() {
-            warn(format!(
-                "inside of the hedge at layer[{hedge}] it is an attempt timeout, which bounds each \
-                 attempt by itself: to bound the call put it outside of the hedge"
-            ));
-        }
+    /// One that sends copies.
+    fn hedges(&self) -> bool {
+        matches!(self, Self::Hedge(config) if is_on(config))
     }
 
-    pub(super) fn drain(&self, warn: &mut dyn FnMut(String)) {
-        match self.outside.last() {
-            Some(outside) if outside.is_hedge() => {}
-            Some(outside) => warn(format!(
-                "it is to be right beneath a hedge, and {} is between: what a layer between them \
-                 drops or keeps is not drained as a loser",
-                match self.hedge_outside() {
-                    Some(_) => outside.kind(),
-                    None => "no hedge is outside of it; nothing",
-                }
-            )),
-            None => warn(String::from(
-                "it is to be right beneath a hedge, and none is outside of it: it drains nothing",
-            )),
-        }
+    /// One that sends anything again.
+    fn retries(&self) -> bool {
+        matches!(self, Self::Retry(config) if RetryConfig::is_on(config))
     }
 
-    pub(super) fn replay_body(&self, warn: &mut dyn FnMut(String)) {
-        if let Some(hedge) = self.hedge_outside() {
-            warn(format!(
-                "it is to be outside of the hedge at layer[{hedge}], which sends a request with a \
-                 body only once as it stands"
-            ));
-        }
-        let again = |layer: &LayerConfig| matches!(layer, LayerConfig::ReplayBody(_));
-        if let Some(first) = self.outside.iter().position(again) {
-            warn(format!(
-                "the body was already kept, or found too large, at layer[{first}]: leave one out"
-            ));
-        }
+    /// One that sends a request more than once.
+    fn sends_again(&self) -> bool {
+        self.hedges() || self.retries()
     }
 
-    pub(super) fn idempotent_paths(&self, warn: &mut dyn FnMut(String)) {
-        let reads = |layer: &LayerConfig| {
-            matches!(layer, LayerConfig::Hedge(_) | LayerConfig::ReplayBody(_))
-        };
-        if let Some(at) = self.outside.iter().position(reads) {
-            let kind = self.outside[at].kind();
-            warn(format!(
-                "it is to be outside of the {kind} at layer[{at}], which has asked already whether \
-                 the request may be sent twice"
-            ));
-        }
-        let keeps = |layer: &LayerConfig| matches!(layer, LayerConfig::ReplayBody(_));
-        let all = &self.stack.layers;
-        if all.iter().any(LayerConfig::is_hedge) && !all.iter().any(keeps) {
-            warn(String::from(
-                "a hedge sends a request with a body only once, unless there is a replay_body \
-                 outside of it: add one beneath this layer",
-            ));
-        }
+    fn is_latency(&self) -> bool {
+        matches!(self, Self::Latency(_))
     }
 
-    pub(super) fn hedge(&self, config: &HedgeConfig, warn: &mut dyn FnMut(String)) {
-        if config.strategy == Strategy::Off {
-            return;
-        }
-        let latency = |layer: &LayerConfig| matches!(layer, LayerConfig::Latency(_));
-        let beneath = self.inside.iter().position(latency);
-        match (config.latency, beneath) {
-            (LatencySource::Shared, _) if config.key.is_some() => warn(String::from(
-                "each key reads a histogram of its own, so no call reads the shared one: write latency = \
-                 \"own\", or leave the key out",
-            )),
-            (LatencySource::Shared, None) => {
-                if let Some(outside) = self.outside.iter().rposition(latency) {
-                    warn(format!(
-                        "it reads the latencies of whole calls, which layer[{outside}] records \
-                         outside of it: put the latency layer beneath the hedge"
-                    ));
-                }
-            }
-            // With a key the latency layer's histogram is for whoever asks it.
-            (LatencySource::Own, Some(beneath)) if config.key.is_none() => warn(format!(
-                "each attempt is recorded twice, here and at layer[{}]: write latency = \"shared\"",
-                self.outside.len() + 1 + beneath
-            )),
-            _ => {}
-        }
-        let hedges = |layer: &LayerConfig| matches!(layer, LayerConfig::Hedge(config) if config.strategy != Strategy::Off);
-        if let Some(outer) = self.outside.iter().rposition(hedges)
-            && !shares_budget(config)
-        {
-            warn(format!(
-                "two hedges multiply their copies, and this one has a budget beside that of \
-                 layer[{outer}]: write budget = \"shared\", or leave one out"
-            ));
-        }
+    fn is_admission(&self) -> bool {
+        matches!(self, Self::Admission(_))
     }
+
+    fn keeps_bodies(&self) -> bool {
+        matches!(self, Self::ReplayBody(_))
+    }
+}
+
+fn is_on(config: &HedgeConfig) -> bool {
+    config.strategy != Strategy::Off
 }

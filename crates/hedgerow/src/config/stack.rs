@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::admission::AdmissionConfig;
 use super::assemble::assemble;
 use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
+use super::deadline::DeadlineConfig;
 use super::describe::Describe;
 use super::drain::DrainConfig;
 use super::error::{ConfigErrors, Mistakes};
@@ -15,6 +17,7 @@ use super::hedge::HedgeConfig;
 use super::latency::LatencyConfig;
 use super::member::Member;
 use super::read::{self, Readable};
+use super::retry::RetryConfig;
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
 
@@ -74,7 +77,8 @@ use super::timeout::TimeoutConfig;
 #[schemars(description = "A stack of layers around a client, from the outside in.")]
 #[non_exhaustive]
 pub struct StackConfig {
-    /// How long a call may take in all, outside of every layer; "none" for no limit.
+    /// How long a call may take in all: a deadline outside of every layer, which those beneath see;
+    /// "none" for no limit.
     pub total_timeout: TotalTimeout,
     /// The layers, from the outside in.
     #[serde(rename = "layer")]
@@ -115,17 +119,23 @@ pub const DEFAULT_TOTAL_TIMEOUT: std::time::Duration = std::time::Duration::from
 pub enum LayerConfig {
     /// Records how long each attempt takes, or each call, for a hedge to read and for you.
     Latency(LatencyConfig),
+    /// Ends a call when its time is over, and tells every layer beneath until when there is time.
+    Deadline(DeadlineConfig),
     /// Gives up a call, or beneath a hedge an attempt, that takes longer.
     Timeout(TimeoutConfig),
     /// Lets requests to these paths be sent twice, whatever their method.
     IdempotentPaths(IdempotentPathsConfig),
     /// Keeps the body of a request, so that its copies can send it too.
     ReplayBody(ReplayBodyConfig),
+    /// Sends a request again when its try has failed, after a wait, within attempts, time and budget.
+    Retry(Box<RetryConfig>),
     /// Sends another copy of a request that takes too long, and takes whichever answers first.
     Hedge(Box<HedgeConfig>),
     /// Lets attempts that lost a race finish in the background, instead of dropping them. Belongs right
     /// beneath a hedge.
     Drain(DrainConfig),
+    /// Lets a request start when there is room for it: one queue for concurrency, rates and tokens.
+    Admission(Box<AdmissionConfig>),
 }
 
 impl LayerConfig {
@@ -133,11 +143,14 @@ impl LayerConfig {
     pub(crate) fn member(&self) -> &dyn Member {
         match self {
             Self::Latency(config) => config,
+            Self::Deadline(config) => config,
             Self::Timeout(config) => config,
             Self::IdempotentPaths(config) => config,
             Self::ReplayBody(config) => config,
+            Self::Retry(config) => &**config,
             Self::Hedge(config) => &**config,
             Self::Drain(config) => config,
+            Self::Admission(config) => &**config,
         }
     }
 }
@@ -239,6 +252,24 @@ impl From<LatencyConfig> for LayerConfig {
 impl From<TimeoutConfig> for LayerConfig {
     fn from(config: TimeoutConfig) -> Self {
         Self::Timeout(config)
+    }
+}
+
+impl From<DeadlineConfig> for LayerConfig {
+    fn from(config: DeadlineConfig) -> Self {
+        Self::Deadline(config)
+    }
+}
+
+impl From<RetryConfig> for LayerConfig {
+    fn from(config: RetryConfig) -> Self {
+        Self::Retry(Box::new(config))
+    }
+}
+
+impl From<AdmissionConfig> for LayerConfig {
+    fn from(config: AdmissionConfig) -> Self {
+        Self::Admission(Box::new(config))
     }
 }
 

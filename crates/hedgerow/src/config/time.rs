@@ -50,6 +50,11 @@ pub struct ConfigDuration(Duration);
 pub struct ParseDurationError {}
 
 impl ConfigDuration {
+    /// A duration in milliseconds.
+    pub(crate) const fn millis(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
     /// The duration itself.
     #[must_use]
     pub const fn get(self) -> Duration {

@@ -4,17 +4,24 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use hedgerow_admission::{AdmissionLayer, ReadyAdmissionLayer};
 use hedgerow_core::{BoxError, OkWins};
 use hedgerow_hedge::{GrpcJudge, HedgeLayer, HedgePolicy, HttpJudge, Keyed};
 use hedgerow_http::{ReplayBodyLayer, ReplayableBody};
+use hedgerow_latency::LatencyLayer;
+use hedgerow_retry::TimeoutsAreCutOff;
 use http::{Request, Response};
 use http_body::Body;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
+use super::admission::{AdmissionPart, WaitsIn};
 use super::assemble::{HedgePart, Part, Stack};
+use super::deadline::{self, DeadlinePart};
 use super::hedge::{ConfiguredPolicy, Protocol};
-use super::timeout::TimeoutsAreCutOff;
+use super::lone::Lone;
+use super::retry::RetryPart;
+use crate::judge::RefusalsAskToWait;
 
 type Boxed<Req, Res> = BoxCloneSyncService<Req, Res, BoxError>;
 
@@ -111,6 +118,11 @@ where
                     let layer = hedge.layer.clone().clone_requests().accept(judge);
                     boxed(layer.layer(inner))
                 }
+                Part::Retry(retry) => {
+                    let judge = RefusalsAskToWait(OkWins);
+                    let layer = retry.layer.clone().clone_requests().accept(judge);
+                    boxed(layer.layer(inner))
+                }
                 part => around_any(part, inner),
             })
     }
@@ -152,12 +164,22 @@ where
     R: Send + 'static,
 {
     match part {
+        // A refusal is no answer, and its time no latency.
+        Part::Latency(layer) => {
+            let layer = LatencyLayer::new(layer.handle());
+            boxed(layer.classify(TimeoutsAreCutOff(HttpJudge)).layer(inner))
+        }
         Part::IdempotentPaths(layer) => boxed(layer.layer(inner)),
         Part::ReplayBody(layer) => {
             let layer = layer.clone();
             boxed(inner.map_request(move |request| kept(&layer, request)))
         }
         Part::Hedge(hedge) => hedged(hedge.layer.clone(), hedge.protocol, inner),
+        Part::Retry(retry) => retried(retry, inner),
+        Part::Deadline(deadline) => timely(deadline, inner),
+        Part::Admission(admission) if admission.waits_in == WaitsIn::Call => {
+            admitted(admission, inner)
+        }
         part => around_any(part, inner),
     }
 }
@@ -165,15 +187,82 @@ where
 /// What is the same around whatever requests.
 fn around_any<Req, Res>(part: &Part, inner: Boxed<Req, Res>) -> Boxed<Req, Res>
 where
-    Req: 'static,
+    Req: Send + 'static,
     Res: Send + 'static,
 {
     match part {
         Part::Latency(layer) => boxed(layer.layer(inner)),
         Part::Timeout(layer) => boxed(layer.layer(inner)),
         Part::Drain(layer) => boxed(layer.layer(inner)),
-        // Those of HTTP requests were refused for others, and a hedge asks what its requests are.
-        Part::IdempotentPaths(_) | Part::ReplayBody(_) | Part::Hedge(_) => inner,
+        Part::Deadline(deadline) => boxed(deadline.layer.layer(inner)),
+        Part::Admission(admission) => match admission.waits_in {
+            WaitsIn::Ready => {
+                let layer = ReadyAdmissionLayer::new(admission.gate.clone());
+                boxed(Lone::new(layer.layer(inner)))
+            }
+            WaitsIn::Call => {
+                let asked = admission.asked.clone();
+                let layer = AdmissionLayer::new(admission.gate.clone())
+                    .ask(move |_: &Req| asked.plain())
+                    .extras(admission.extras)
+                    .accept(TimeoutsAreCutOff(OkWins));
+                boxed(layer.layer(inner))
+            }
+        },
+        // Those of HTTP requests were refused for others, and what sends copies asks what they are.
+        Part::IdempotentPaths(_) | Part::ReplayBody(_) | Part::Hedge(_) | Part::Retry(_) => inner,
+    }
+}
+
+fn timely<B, R>(
+    part: &DeadlinePart,
+    inner: Boxed<Within<B>, Response<R>>,
+) -> Boxed<Within<B>, Response<R>>
+where
+    B: Body + Send + 'static,
+    R: Send + 'static,
+{
+    let Some(header) = part.header.clone() else {
+        return boxed(part.layer.http().layer(inner));
+    };
+    let of = move |request: &Within<B>| deadline::read(request, &header);
+    boxed(part.layer.deadline_of(of).http().layer(inner))
+}
+
+fn admitted<B, R>(
+    part: &AdmissionPart,
+    inner: Boxed<Within<B>, Response<R>>,
+) -> Boxed<Within<B>, Response<R>>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Clone + Send + Sync,
+    B::Error: Send,
+    R: Send + 'static,
+{
+    let asked = part.asked.clone();
+    let layer = AdmissionLayer::new(part.gate.clone())
+        .ask(move |request: &Within<B>| asked.of(request))
+        .extras(part.extras);
+    match part.protocol.unwrap_or_default() {
+        Protocol::Http => boxed(layer.accept(TimeoutsAreCutOff(HttpJudge)).layer(inner)),
+        Protocol::Grpc => boxed(layer.accept(TimeoutsAreCutOff(GrpcJudge)).layer(inner)),
+    }
+}
+
+fn retried<B, R>(
+    part: &RetryPart,
+    inner: Boxed<Within<B>, Response<R>>,
+) -> Boxed<Within<B>, Response<R>>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Clone + Send + Sync,
+    B::Error: Send,
+    R: Send + 'static,
+{
+    let layer = part.layer.clone();
+    match part.protocol.unwrap_or_default() {
+        Protocol::Http => boxed(layer.accept(RefusalsAskToWait(HttpJudge)).layer(inner)),
+        Protocol::Grpc => boxed(layer.accept(RefusalsAskToWait(GrpcJudge)).layer(inner)),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hedgerow::config::{CascadeConfig, CascadePlan, SpendCapConfig, TierConfig, TimedOut};
-use hedgerow::{BoxError, CascadeInfo, CascadeMistake, Outcome, cause_ref};
+use hedgerow::config::{CascadeConfig, CascadePlan, SpendCapConfig, TierConfig};
+use hedgerow::{BoxError, CascadeInfo, CascadeMistake, Outcome, TimedOut, cause_ref};
 use http::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneSyncService;
@@ -290,7 +290,7 @@ cost = "5"
         "line 13: tier[1].hedge.percentile = 95: the strategy \"fixed\" does not read it: leave it out, or write strategy = \"percentile\"",
         "line 13: tier[1].hedge.key = \"host\": a tier's hedge learns for all requests together: leave it out, or write the tier's .hedged(layer) in code",
         "line 13: tier[1].hedge.latency = \"shared\": the tier records no latencies to share: write `latency = {}` beside `hedge`, or \"own\"",
-        "line 13: tier[1].hedge.budget = \"shared\": there is no hedge further out to share with: write a budget of its own, like { percent = 10, depth = 50 }",
+        "line 13: tier[1].hedge.budget = \"shared\": there is no retry and no hedge further out to share with: write a budget of its own, like { percent = 10, depth = 50 }",
         "line 16: tier[2].name = \"b\": tier[1] is called that already: write a name of its own for each",
         "line 18: tier[2].attempt_timeout = \"0s\": nothing can be answered in no time: write a time above zero, or leave it out",
         "line 19: tier[2].latency.window = 0: a latency window of 0 samples is out of range: write the samples in one half of it, from 1 to 2147483648 (1000 is the default)",

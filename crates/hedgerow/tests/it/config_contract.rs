@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hedgerow::config::{CascadeConfig, StackConfig, TimedOut, TimeoutLayer};
+use hedgerow::config::{CascadeConfig, StackConfig};
+use hedgerow::{TimedOut, TimeoutLayer};
 use hedgerow_core::testing::{Ping, Probe, contract};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
@@ -18,8 +19,20 @@ async fn a_whole_stack_keeps_the_contract() {
         r#"
         total_timeout = "1h"
         [[layer]]
+        kind = "deadline"
+        after = "50m"
+        [[layer]]
+        kind = "retry"
+        attempt_timeout = "40m"
+        latency = "shared"
+        [[layer]]
         kind = "hedge"
         latency = "shared"
+        budget = "shared"
+        [[layer]]
+        kind = "admission"
+        concurrency = 1000
+        rates = [{ requests = 1000000, per = "1s" }]
         [[layer]]
         kind = "latency"
         [[layer]]
@@ -29,6 +42,39 @@ async fn a_whole_stack_keeps_the_contract() {
     );
     let stack = config.unwrap().build().unwrap();
     contract(|inner| stack.clone_requests().unwrap().layer(inner)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_new_kind_of_layer_keeps_the_contract_alone() {
+    for layer in [
+        "kind = \"deadline\"\nafter = \"30m\"",
+        "kind = \"retry\"",
+        "kind = \"admission\"\nconcurrency = 1000",
+        "kind = \"admission\"\nconcurrency = 1000\nwaits_in = \"ready\"",
+        "kind = \"admission\"\nlimit = { policy = \"aimd\", initial = 1000, max = 1000 }",
+    ] {
+        let toml = format!("total_timeout = \"none\"\n[[layer]]\n{layer}\n");
+        let stack = StackConfig::from_toml(&toml).unwrap().build().unwrap();
+        contract(|inner| stack.clone_requests().unwrap().layer(inner)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ready_made_stacks_keep_the_contract() {
+    for config in [StackConfig::http_client(), StackConfig::llm_client()] {
+        // Without those of HTTP requests.
+        let mut config = config;
+        config
+            .layers
+            .retain(|layer| !["idempotent_paths", "replay_body"].contains(&layer.kind()));
+        let mut toml = config.to_toml().unwrap();
+        // The contract's slow calls take longer.
+        for short in ["30s", "10s", "600s", "120s"] {
+            toml = toml.replace(&format!("\"{short}\""), "\"3600s\"");
+        }
+        let stack = StackConfig::from_toml(&toml).unwrap().build().unwrap();
+        contract(|inner| stack.clone_requests().unwrap().layer(inner)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

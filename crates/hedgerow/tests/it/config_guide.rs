@@ -2,7 +2,10 @@
 
 use std::sync::Mutex;
 
-use hedgerow::config::{CascadeConfig, Describe, LayerConfig, StackConfig, TierConfig};
+use hedgerow::config::{
+    CascadeConfig, Describe, LayerConfig, LimitConfig, QueueConfig, RateConfig, StackConfig,
+    TierConfig,
+};
 
 const GUIDE: &str = include_str!("../../src/guide/configuration.md");
 
@@ -45,6 +48,11 @@ fn block<'a>(heading: &str, language: &str) -> &'a str {
 fn the_tables_of_the_guide_are_those_of_the_schema() {
     let mut all = vec![StackConfig::describe()];
     all.extend(LayerConfig::describe_all());
+    all.extend([
+        LimitConfig::describe(),
+        RateConfig::describe(),
+        QueueConfig::describe(),
+    ]);
     all.extend([CascadeConfig::describe(), TierConfig::describe()]);
     for description in all {
         let begin = format!("<!-- keys of {} -->\n", description.name);

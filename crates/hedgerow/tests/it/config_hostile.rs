@@ -220,7 +220,7 @@ const OF_A_STRATEGY: [(&str, &str, &str); 9] = [
     ("backoff", "base = \"3h\"", "base"),
 ];
 /// Whole layers with their mistakes.
-const OTHERS: [(&str, &[&str]); 7] = [
+const OTHERS: [(&str, &[&str]); 11] = [
     ("kind = \"latency\"\nwindow = 0", &["window"]),
     ("kind = \"latency\"", &[]),
     (
@@ -237,6 +237,33 @@ const OTHERS: [(&str, &[&str]); 7] = [
         &["paths[1]", "paths[2]"],
     ),
     ("kind = 5", &["kind"]),
+    (
+        "kind = \"retry\"\nattempts = 99\nbase = \"2h\"\ndeadline = 5\njitters = 1",
+        &["attempts", "base", "deadline", "jitters"],
+    ),
+    (
+        "kind = \"admission\"\nconcurrency = 0\nmax_wait = \"5\"\nkey = \"no\"\nrates = [{}, { spacing = \"0s\" }]",
+        &[
+            "concurrency",
+            "max_wait",
+            "key",
+            "rates[0]",
+            "rates[1].spacing",
+        ],
+    ),
+    (
+        "kind = \"admission\"\nlimit = { policy = \"aimd\", backoff = 2, alpha = 0.1 }\nqueue = { order = \"no\", target = \"5s\" }",
+        &[
+            "limit.backoff",
+            "limit.alpha",
+            "queue.order",
+            "queue.target",
+        ],
+    ),
+    (
+        "kind = \"deadline\"\nafter = \"0s\"\nheader = \" \"",
+        &["after", "header"],
+    ),
 ];
 
 /// 500 files, each made of mistakes that are known: exactly these are told, each with its line, its key
@@ -307,16 +334,19 @@ fn of_any_heap_of_mistakes_each_is_told_and_no_other() {
 /// along, whenever that is.
 #[tokio::test(start_paused = true)]
 async fn every_order_of_layers_answers_and_lets_go() {
-    const KINDS: [&str; 6] = [
+    const KINDS: [&str; 9] = [
         "kind = \"latency\"",
         "kind = \"timeout\"\nafter = \"40ms\"",
         "kind = \"hedge\"\nstrategy = \"fixed\"\ndelay = \"10ms\"\nbudget = \"unlimited\"\nmax_hedges = 2",
         "kind = \"hedge\"\nstrategy = \"adaptive\"\nobserve_only = true",
         "kind = \"hedge\"\nstrategy = \"off\"",
         "kind = \"hedge\"\nstrategy = \"backoff\"\nbase = \"15ms\"\nlatency = \"own\"",
+        "kind = \"retry\"\nbudget = \"unlimited\"\nwait = \"5ms\"\nattempt_timeout = \"80ms\"",
+        "kind = \"admission\"\nconcurrency = 2\nextras = \"now_only\"",
+        "kind = \"deadline\"\nafter = \"90ms\"",
     ];
-    for order in 0..6_usize.pow(4) {
-        let layers = (0..4).map(|place| KINDS[order / 6_usize.pow(place) % 6]);
+    for order in 0..9_usize.pow(3) {
+        let layers = (0..3).map(|place| KINDS[order / 9_usize.pow(place) % 9]);
         let toml: String = layers.map(|keys| format!("[[layer]]\n{keys}\n")).collect();
         let config = StackConfig::from_toml(&toml).expect(&toml);
         let _ = (config.warnings(), config.explain().to_string());
@@ -348,6 +378,10 @@ async fn every_order_of_layers_answers_and_lets_go() {
         for hedge in stack.hedges() {
             let stats = hedge.stats();
             assert!(stats.requests >= 6, "{toml}\n{stats:?}");
+        }
+        for gate in stack.gates() {
+            let stats = gate.stats();
+            assert_eq!((stats.active, stats.queued), (0, 0), "{toml}\n{stats:?}");
         }
     }
 }

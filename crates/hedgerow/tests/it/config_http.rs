@@ -212,7 +212,7 @@ async fn a_call_that_times_out_says_so_and_drops_every_attempt() {
         .oneshot(request("GET", ""))
         .await
         .unwrap_err();
-    assert_eq!(error.to_string(), "no answer within 60ms");
+    assert_eq!(error.to_string(), "the deadline passed after 60ms");
     assert_eq!(attempts.load(Ordering::Relaxed), 2);
     assert_eq!(stack.hedges()[0].stats().cancelled, 1);
 }

@@ -38,11 +38,13 @@ const DRAIN: &str = "drain patience = \"1s\"; at_most = 4";
 fn a_stack_in_order_has_no_warning() {
     let order = [
         "latency",
-        "timeout after = \"2s\"",
+        "deadline after = \"2s\"",
         "idempotent_paths paths = [\"/a.B/*\"]",
         "replay_body",
-        "hedge latency = \"shared\"",
+        "retry latency = \"shared\"; attempt_timeout = \"1s\"",
+        "hedge latency = \"shared\"; budget = \"shared\"",
         DRAIN,
+        "admission concurrency = 8; extras = \"now_only\"",
         "latency",
     ];
     assert_eq!(warnings(&order), Vec::<String>::new());
@@ -175,6 +177,248 @@ fn two_hedges_share_one_budget() {
         "layer[1] (hedge): two hedges multiply their copies",
     );
     assert!(warnings(&["hedge strategy = \"off\"", "hedge"]).is_empty());
+}
+
+#[test]
+fn admission_belongs_inside_of_a_retry() {
+    one(
+        &["admission concurrency = 4", "retry"],
+        "layer[0] (admission): it is to be inside of the retry at layer[1]: as it stands a call keeps \
+         its place in every wait between two tries",
+    );
+    assert!(warnings(&["admission concurrency = 4", "retry attempts = 1"]).is_empty());
+}
+
+#[test]
+fn admission_belongs_inside_of_a_hedge() {
+    one(
+        &["admission concurrency = 4", "hedge"],
+        "layer[0] (admission): it is to be inside of the hedge at layer[1]: as it stands all copies",
+    );
+    assert!(warnings(&["admission concurrency = 4", "hedge strategy = \"off\""]).is_empty());
+}
+
+#[test]
+fn a_deadline_belongs_outside_of_what_plans_by_it() {
+    one(
+        &["retry", "deadline after = \"1s\""],
+        "layer[1] (deadline): inside of the retry at layer[0] it begins anew for each try, and the \
+         retry plans without it: to bound the call put it outside",
+    );
+    one(
+        &["hedge", "deadline after = \"1s\""],
+        "inside of the hedge at layer[0] it begins anew for each attempt",
+    );
+    one(
+        &["admission concurrency = 4", "deadline after = \"1s\""],
+        "the queue at layer[0] does not see it, and its wait is not counted: put it outside",
+    );
+    assert!(warnings(&["deadline after = \"1s\"", "retry"]).is_empty());
+}
+
+#[test]
+fn a_time_that_is_over_after_the_call_never_fires() {
+    for (layer, what) in [
+        ("deadline after = \"30s\"", "it"),
+        ("timeout after = \"30s\"", "it"),
+        ("retry attempt_timeout = \"30s\"", "attempt_timeout"),
+        ("retry deadline = \"31s\"", "deadline"),
+    ] {
+        let wanted = format!("{what} never fires, because total_timeout ends the call after 30s");
+        one(&[layer], &wanted);
+    }
+    one(
+        &["retry attempt_timeout = \"2s\"; deadline = \"2s\""],
+        "attempt_timeout = \"2s\" never fires, because deadline ends the call after 2s",
+    );
+    one(
+        &["retry attempt_timeout = \"1s\"", "timeout after = \"1s\""],
+        "layer[1] (timeout): it never fires, because the retry at layer[0] drops a try after 1s",
+    );
+    assert!(warnings(&["retry attempt_timeout = \"2s\"", "timeout after = \"1s\""]).is_empty());
+}
+
+#[test]
+fn a_timeout_around_what_plans_by_a_deadline_is_to_be_one() {
+    one(
+        &["timeout after = \"1s\"", "retry"],
+        "layer[0] (timeout): the retry at layer[1] does not see it, and plans waits that it cuts off: \
+         write a layer of kind \"deadline\" instead",
+    );
+    one(
+        &["timeout after = \"1s\"", "admission concurrency = 4"],
+        "the queue at layer[1] does not see it, and starts what nobody waits for",
+    );
+}
+
+#[test]
+fn a_timeout_of_a_try_does_not_count_the_queue() {
+    one(
+        &[
+            "retry",
+            "timeout after = \"1s\"",
+            "admission concurrency = 4",
+        ],
+        "layer[1] (timeout): it counts the wait in the queue at layer[2]: put it inside",
+    );
+    assert!(
+        warnings(&[
+            "retry",
+            "admission concurrency = 4",
+            "timeout after = \"1s\""
+        ])
+        .is_empty()
+    );
+}
+
+#[test]
+fn two_retries_are_one_too_many() {
+    one(
+        &["retry", "retry"],
+        "layer[1] (retry): two retries multiply their tries, and the one at layer[0] retries already",
+    );
+    assert!(warnings(&["retry", "retry attempts = 1"]).is_empty());
+    assert!(warnings(&["retry attempts = 1", "retry"]).is_empty());
+}
+
+#[test]
+fn a_retry_belongs_outside_of_a_hedge() {
+    one(
+        &["hedge", "retry"],
+        "layer[1] (retry): it is to be outside of the hedge at layer[0]",
+    );
+}
+
+#[test]
+fn a_retry_that_shares_latencies_has_them_beneath_it() {
+    one(
+        &["latency", "retry latency = \"shared\""],
+        "layer[1] (retry): it reads the latencies of whole calls, which layer[0] records",
+    );
+}
+
+#[test]
+fn attempts_are_measured_inside_of_the_queue() {
+    one(
+        &[
+            "hedge latency = \"shared\"",
+            "latency",
+            "admission concurrency = 4",
+        ],
+        "layer[1] (latency): it records attempts with their wait in the queue at layer[2]",
+    );
+    one(
+        &["hedge", "admission concurrency = 4"],
+        "layer[0] (hedge): its latencies count the wait in the queue at layer[1]",
+    );
+    // Whole calls have waited.
+    assert!(warnings(&["latency", "admission concurrency = 4"]).is_empty());
+}
+
+#[test]
+fn two_recorders_of_the_same_are_one_too_many() {
+    one(
+        &["latency", "deadline after = \"1s\"", "latency"],
+        "layer[2] (latency): it records the same as the one at layer[0]: leave one out",
+    );
+    assert!(warnings(&["latency", "retry", "latency"]).is_empty());
+    assert!(warnings(&["latency", "admission concurrency = 4", "latency"]).is_empty());
+}
+
+#[test]
+fn bodies_are_kept_outside_of_a_retry() {
+    one(
+        &["retry", "replay_body"],
+        "layer[1] (replay_body): it is to be outside of the retry at layer[0]",
+    );
+    let paths = "idempotent_paths paths = [\"/a.B/*\"]";
+    one(
+        &["replay_body", "retry", paths],
+        "it is to be outside of the replay_body at layer[0]",
+    );
+    one(
+        &[paths, "retry"],
+        "a retry sends a request with a body only once, unless there is a replay_body",
+    );
+}
+
+#[test]
+fn extras_have_a_hedge_outside() {
+    one(
+        &["admission concurrency = 4; extras = \"idle\""],
+        "`extras` says nothing, because no hedge outside of it sends copies",
+    );
+}
+
+#[test]
+fn a_retry_does_not_wait_for_readiness_without_a_bound() {
+    one(
+        &["retry", "admission concurrency = 4; waits_in = \"ready\""],
+        "layer[1] (admission): a retry makes a clone ready for each try",
+    );
+}
+
+#[test]
+fn the_earliest_deadline_is_known_to_somebody() {
+    let order = "admission concurrency = 4; queue = { order = \"earliest_deadline_first\" }";
+    assert!(warnings(&[order]).is_empty());
+    let mut none = stack(&[order]);
+    none.total_timeout = hedgerow::config::TotalTimeout::Named(hedgerow::config::NoTimeout::None);
+    let told = none.warnings();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0]
+            .text
+            .contains("no layer outside of it sets a deadline")
+    );
+    let mut set = stack(&["deadline after = \"1s\"", order]);
+    set.total_timeout = none.total_timeout;
+    assert!(set.warnings().is_empty());
+}
+
+#[test]
+fn explain_tells_every_option_of_a_retry_a_deadline_and_admission() {
+    let stack = stack(&[
+        "deadline after = \"10s\"; header = \"x-timeout\"",
+        "retry attempts = 3; latency = \"shared\"",
+        "admission limit = { policy = \"aimd\", slow_after = \"200ms\" }; rates = [{ requests = 5, \
+         per = \"1s\" }]; queue = { order = \"adaptive_lifo\", drop = \"codel\" }; cost = 3",
+        "latency",
+    ]);
+    assert_eq!(
+        stack.explain().to_string(),
+        r#"stack
+    total_timeout = "30s"  # default
+layer[0] deadline
+    after = "10s"
+    header = "x-timeout"
+layer[1] retry
+    attempt_timeout = none, as long as the call  # default
+    attempts = 3
+    base = "1s"  # default
+    budget = { percent = 10, depth = 50 }  # default
+    cap = "30s"  # default
+    deadline = none, the deadline that holds already  # default
+    forget_answers = false  # default
+    gate_percentile = 50.0  # default
+    jitter = "full"  # default
+    latency = "shared"
+    pushback_cap = "30s"  # default
+    timeouts_are_final = false  # default
+layer[2] admission
+    cost = 3
+    extras = "same"  # default
+    limit = { policy = "aimd", backoff = 0.9, initial = 20, max = 1000, min = 1, slow_after = "200ms", tolerate = 0.05 }
+    max_depth = 1000  # default
+    max_wait = "30s"  # default
+    queue = { order = "adaptive_lifo", after = "10ms", drop = "codel", target = "5ms", interval = "100ms" }
+    rates = [{"per":"1s","per_key":false,"requests":5}]
+    waits_in = "call"  # default
+layer[3] latency
+    window = 1000  # default
+client
+"#
+    );
 }
 
 #[test]

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use hedgerow::config::{
+    AdmissionConfig, CostConfig, DeadlineConfig, DropName, ExtrasConfig, GateSource, JitterConfig,
+    LimitConfig, LimitName, OrderName, QueueConfig, RateConfig, RetryConfig, WaitsIn,
+};
+use hedgerow::config::{
     BudgetConfig, BudgetName, BudgetShare, CascadeConfig, ConfigDuration, DrainConfig, HedgeConfig,
     IdempotentPathsConfig, LatencyConfig, LatencySource, LayerConfig, NoTimeout, Protocol, Ready,
     ReplayBodyConfig, SpendCapConfig, StackConfig, Strategy as Hedging, TierConfig, TimeoutConfig,
@@ -106,8 +110,164 @@ fn hedge() -> impl Strategy<Value = HedgeConfig> {
     )
 }
 
+/// About half will build.
+fn retry() -> impl Strategy<Value = RetryConfig> {
+    let times = (
+        option::of(1_u64..3_000),
+        option::of(duration()),
+        option::of(duration()),
+        option::of(duration()),
+    );
+    let few = (
+        any::<[bool; 8]>(),
+        option::of(0_u64..66),
+        option::of(1.0..101.0),
+        option::weighted(0.3, budget()),
+    );
+    (times, few).prop_map(|((base, one, two, three), (yes, attempts, p, budget))| {
+        let mut retry = RetryConfig::default();
+        retry.attempts = attempts;
+        if yes[0] {
+            retry.base = base.map(|ms| Duration::from_millis(ms).into());
+            retry.cap = yes[1].then_some(Duration::from_secs(3).into());
+            retry.jitter = yes[2].then_some(JitterConfig::Decorrelated);
+        } else {
+            retry.wait = one;
+        }
+        retry.pushback_cap = two;
+        (retry.attempt_timeout, retry.deadline) = (three, one);
+        (retry.timeouts_are_final, retry.forget_answers) = (yes[3], yes[4]);
+        if yes[5] {
+            (retry.latency, retry.gate_percentile) = (GateSource::Shared, p);
+        }
+        retry.protocol = yes[6].then_some(Protocol::Grpc);
+        retry.budget = budget;
+        retry
+    })
+}
+
+fn rate() -> impl Strategy<Value = RateConfig> {
+    let numbers = (0_u64..500, option::of(0_u64..500), 1_u64..90);
+    (numbers, duration(), any::<[bool; 3]>(), 0_usize..3).prop_map(
+        |((limit, burst, per), spacing, yes, kind)| {
+            let per = Duration::from_secs(per).into();
+            let mut rate = match kind {
+                0 => RateConfig::requests(limit, per),
+                1 => RateConfig::tokens(limit, per),
+                _ => RateConfig::spacing(spacing),
+            };
+            rate.burst = burst.filter(|_| yes[0]);
+            rate.per_key = yes[1];
+            rate.name = yes[2].then(|| format!("\"{limit}\" é"));
+            rate
+        },
+    )
+}
+
+fn limit() -> impl Strategy<Value = LimitConfig> {
+    let names = select(vec![
+        LimitName::Aimd,
+        LimitName::Vegas,
+        LimitName::Gradient,
+        LimitName::Elasticity,
+    ]);
+    let bounds = option::of((0_u64..9, 5_u64..40, 20_u64..90));
+    let numbers = (0.01..0.6, 0.05..1.0, any::<[bool; 4]>(), duration());
+    (names, bounds, numbers).prop_map(|(name, bounds, (small, share, yes, time))| {
+        let mut limit = LimitConfig::new(name);
+        if let Some((min, initial, max)) = bounds {
+            (limit.min, limit.initial, limit.max) = (Some(min), Some(initial), Some(max));
+        }
+        match name {
+            LimitName::Aimd => {
+                limit.backoff = yes[0].then_some(share);
+                limit.slow_after = yes[1].then_some(time);
+                limit.tolerate = yes[2].then_some(small);
+            }
+            LimitName::Vegas => {
+                limit.alpha = yes[0].then_some(small / 10.0);
+                limit.beta = yes[1].then_some(small);
+            }
+            LimitName::Gradient => {
+                limit.tolerance = yes[0].then_some(share + 0.6);
+                limit.standing = yes[1].then_some(share * 9.0);
+                limit.smoothing = yes[2].then_some(share);
+            }
+            _ => limit.target = yes[0].then_some(share),
+        }
+        limit.alpha = limit
+            .alpha
+            .or(yes[3].then_some(small).filter(|n| *n > 0.55));
+        limit
+    })
+}
+
+fn admission() -> impl Strategy<Value = AdmissionConfig> {
+    let layers = (
+        option::of(limit()),
+        vec(rate(), 0..3),
+        option::of(1_u64..99),
+    );
+    let orders = select(vec![
+        OrderName::Fifo,
+        OrderName::AdaptiveLifo,
+        OrderName::EarliestDeadlineFirst,
+    ]);
+    let drops = select(vec![DropName::None, DropName::Expired, DropName::Codel]);
+    let extras = select(vec![
+        ExtrasConfig::Same,
+        ExtrasConfig::NowOnly,
+        ExtrasConfig::Idle,
+    ]);
+    let queue = (
+        orders,
+        drops,
+        option::of(1_u64..50),
+        option::of(20_u64..200),
+    );
+    let few = (any::<[bool; 8]>(), extras, option::of(any::<u32>()));
+    (layers, queue, few).prop_map(
+        |((limit, rates, concurrency), (order, drop, one, two), (yes, extras, number))| {
+            let ms = |ms| Duration::from_millis(ms).into();
+            let mut admission = AdmissionConfig::default();
+            admission.concurrency = concurrency.filter(|_| limit.is_none() || yes[0] && yes[1]);
+            admission.limit = limit;
+            admission.rates = rates;
+            let mut queue = QueueConfig::new(order, drop);
+            queue.after = one.filter(|_| order == OrderName::AdaptiveLifo).map(ms);
+            if drop == DropName::Codel {
+                (queue.target, queue.interval) = (one.map(ms), two.map(ms));
+            }
+            admission.queue = queue;
+            admission.max_depth = number.map(|n| u64::from(n % 20_000));
+            admission.max_wait = two.map(ms);
+            admission.concurrency_per_key = concurrency.filter(|_| yes[2]);
+            admission.key = yes[3].then(|| "header:x-a".to_owned());
+            admission.priority = yes[4].then(|| "header:x-b".to_owned());
+            admission.cost = number.map(|n| match n % 3 {
+                0 => CostConfig::Header("header:x-c".to_owned()),
+                _ => CostConfig::Fixed(n.into()),
+            });
+            admission.extras = extras;
+            if yes[5] && yes[6] {
+                admission.waits_in = WaitsIn::Ready;
+            }
+            admission.protocol = yes[7].then_some(Protocol::Http);
+            admission
+        },
+    )
+}
+
 fn layer() -> impl Strategy<Value = LayerConfig> {
     prop_oneof![
+        2 => retry().prop_map(LayerConfig::from),
+        2 => admission().prop_map(LayerConfig::from),
+        1 => (option::of(duration()), any::<bool>()).prop_map(|(after, header)| {
+            let mut config = DeadlineConfig::default();
+            config.after = after;
+            config.header = header.then(|| "x-timeout".to_owned());
+            config.into()
+        }),
         3 => hedge().prop_map(LayerConfig::from),
         1 => (duration(), 0_u64..9).prop_map(|(d, n)| DrainConfig::new(d, n).into()),
         1 => duration().prop_map(|d| TimeoutConfig::new(d).into()),
@@ -171,6 +331,28 @@ fn cascade() -> impl Strategy<Value = CascadeConfig> {
         cascade.spend_cap = cap.map(|(per_100, depth)| SpendCapConfig::new(per_100, depth));
         cascade
     })
+}
+
+/// The kinds that are new are not always wrong, nor always right.
+#[test]
+fn of_the_retries_and_queues_made_up_here_a_good_part_builds() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let retries = (0..200).filter(|_| {
+        let layer = retry().new_tree(&mut runner).unwrap().current();
+        let latency = LatencyConfig::default();
+        StackConfig::new([layer.into(), latency.into()])
+            .build()
+            .is_ok()
+    });
+    let retries = retries.count();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let queues = (0..200).filter(|_| {
+        let layer = admission().new_tree(&mut runner).unwrap().current();
+        StackConfig::new([layer.into()]).build().is_ok()
+    });
+    let queues = queues.count();
+    assert!((40..190).contains(&retries), "{retries} of 200");
+    assert!((40..190).contains(&queues), "{queues} of 200");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hedgerow::config::{Stack, StackConfig, TimedOut};
-use hedgerow::{BoxError, LatencyView, cause_ref};
+use hedgerow::config::{Stack, StackConfig};
+use hedgerow::{BoxError, DeadlineExceeded, LatencyView, cause_ref};
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
@@ -80,10 +80,10 @@ async fn a_call_ends_after_30_seconds_unless_something_else_is_written() {
     let (result, took) = call(&mut service).await;
     let error = result.unwrap_err();
     assert_eq!(
-        cause_ref::<TimedOut>(&*error).unwrap().after,
+        cause_ref::<DeadlineExceeded>(&*error).unwrap().after,
         Duration::from_secs(30)
     );
-    assert_eq!(error.to_string(), "no answer within 30s");
+    assert_eq!(error.to_string(), "the deadline passed after 30s");
     assert_eq!(took, Duration::from_secs(30));
 
     let mut service = stack("total_timeout = \"none\"")

@@ -1,4 +1,4 @@
-//! What configuration promises.
+//! What configuration, ready-made stacks and `complete` promise.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,8 +11,16 @@ mod config_schema;
 mod config_round_trip;
 mod config_stack;
 mod config_http;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "callers that wait side by side, each awaited at the end"
+)]
+mod config_admission;
+mod config_retry;
 mod config_contract;
 mod config_order;
 mod config_guide;
 mod config_hostile;
 mod config_cascade;
+mod stacks;
+mod complete;

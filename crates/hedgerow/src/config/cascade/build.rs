@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use hedgerow_hedge::{Cascade, CascadeBuilder, CascadeMistake, SpendCap, Tier};
 use hedgerow_latency::Latency;
+use hedgerow_retry::TimeoutLayer;
 
 use super::plan::{CascadePlan, TierPlan};
 use super::{CascadeConfig, TierConfig};
 use crate::config::error::Mistakes;
 use crate::config::hedge::{Host, Shared};
 use crate::config::latency::ConfiguredLatency;
-use crate::config::timeout::TimeoutLayer;
 
 /// Looks at those tiers that could be read. `None` with a mistake.
 pub(super) fn assemble(

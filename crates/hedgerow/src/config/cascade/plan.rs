@@ -9,6 +9,7 @@ use hedgerow_hedge::{
     ByClone, Cascade, CascadeBuilder, HedgeHandle, HedgeLayer, HttpJudge, SpendCap, Tier,
 };
 use hedgerow_latency::Latency;
+use hedgerow_retry::{TimeoutLayer, TimeoutsAreCutOff};
 use tower::{Layer, Service, ServiceExt};
 
 use super::TierConfig;
@@ -16,7 +17,6 @@ use crate::config::check::guess;
 use crate::config::error::{ConfigErrors, Mistakes};
 use crate::config::hedge::ConfiguredPolicy;
 use crate::config::latency::ConfiguredLatency;
-use crate::config::timeout::{TimeoutLayer, TimeoutsAreCutOff};
 
 /// A [`CascadeConfig`](super::CascadeConfig), built but for its services: its state is made once,
 /// here, and shared by every cascade that is made with it.

@@ -14,7 +14,7 @@ use crate::config::key::RequestKey;
 use crate::config::member::{Given, Member};
 use crate::config::order::Place;
 
-/// What else stands around a hedge that it may share.
+/// What else stands around a hedge or a retry that it may share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) latency: Option<Latency>,
@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
 }
 
-/// Where a hedge stands.
+/// Where a hedge or a retry stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Host {
     /// By itself, to be put into a stack in code.
@@ -32,6 +32,31 @@ pub(crate) enum Host {
     Stack,
     /// In a tier of a cascade.
     Tier,
+}
+
+impl Shared {
+    /// Something of everything, to look at a layer alone.
+    pub(crate) fn made_up() -> Self {
+        Self {
+            latency: Some(Latency::new()),
+            budget: Some(default::budget()),
+            host: Host::Stack,
+        }
+    }
+
+    /// The budget that pays for a layer which has none of its own.
+    pub(crate) fn paying(
+        &self,
+        written: &Option<BudgetConfig>,
+        mistakes: &mut Mistakes,
+    ) -> Option<Budget> {
+        if self.budget.is_none() {
+            let problem = "there is no retry and no hedge further out to share with: write a budget \
+                           of its own, like { percent = 10, depth = 50 }";
+            mistakes.refuse("budget", written, problem);
+        }
+        self.budget.clone()
+    }
 }
 
 impl Host {
@@ -51,7 +76,7 @@ impl Host {
     }
 
     /// Why there is no `protocol` here; `None` if there may be one.
-    const fn no_protocol(self) -> Option<&'static str> {
+    pub(crate) const fn no_protocol(self) -> Option<&'static str> {
         match self {
             Self::Alone => Some(
                 "a layer alone does not know what its requests are: build a stack of HTTP \
@@ -212,13 +237,8 @@ impl HedgeConfig {
                 layer.map(|layer| layer.budget(Budget::unlimited()))
             }
             Some(BudgetConfig::Named(BudgetName::Shared)) => {
-                let Some(budget) = &shared.budget else {
-                    let problem = "there is no hedge further out to share with: write a budget of \
-                                   its own, like { percent = 10, depth = 50 }";
-                    mistakes.refuse("budget", &self.budget, problem);
-                    return None;
-                };
-                layer.map(|layer| layer.share_budget(budget.clone()))
+                let budget = shared.paying(&self.budget, mistakes)?;
+                layer.map(|layer| layer.share_budget(budget))
             }
             Some(BudgetConfig::Share(share)) => {
                 let place = layer.clone().unwrap_or_else(scratch);
