@@ -4,4 +4,5 @@
 
 mod leaving;
 mod observe;
+mod overload;
 mod retrying;
