@@ -1,7 +1,4 @@
 //! W9 through whole stacks: a pulse of more calls than ten queueing replicas can serve.
-//!
-//! What limits the calls that are answered in the pulse is worked out in the comments, because a stack of
-//! budgets alone does not reach the bar: see `a_gate_that_knows_sizes_serves_the_pulse`.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -84,8 +81,7 @@ fn assert_paid(measured: &Congested, budgets: &[&Budget]) {
 /// The bar: at least 88 % in the pulse and 99 % from 1 s after it, with two budgets.
 ///
 /// A job takes 9.07 ms and its hiccups 2, so there is capacity for 75 % of what arrives; 92 % without
-/// hiccups. Three
-/// things keep it from the replicas, and the gate mends each:
+/// hiccups. Three things keep it from the replicas, and the gate mends each:
 ///
 /// * In their own queues jobs grow old, and work that is begun with 5 ms left of its 250 is lost. The gate
 ///   gives up at 190 ms what it has not started, so what is started has 60 ms left: enough for it and for
