@@ -46,6 +46,7 @@ fn gate() -> GateBuilder {
     Gate::builder().concurrency(50).max_wait(ms(190.0))
 }
 
+#[expect(clippy::print_stdout, reason = "what a stack reaches is to be read")]
 fn show(stack: &str, seed: u64, measured: &Congested) -> (f64, f64) {
     let [pulse, after] = [PULSE, AFTER].map(|when| measured.between(when).success());
     println!(
