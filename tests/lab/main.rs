@@ -5,4 +5,5 @@
 mod leaving;
 mod limits;
 mod observe;
+mod overload;
 mod retrying;

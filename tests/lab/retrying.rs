@@ -108,6 +108,36 @@ async fn a_hedge_and_a_retry_that_share_one_budget_never_exceed_it_over_any_wind
     );
 }
 
+/// Everything fails, so everything that is allowed is sent: with budgets of their own a retry's tries feed
+/// the hedge's, 10 % of 110.
+#[tokio::test(start_paused = true)]
+async fn two_layers_of_10_percent_that_share_do_not_make_21() {
+    const CALLS: u64 = 10_000;
+    async fn extras(shared: bool) -> u64 {
+        let budget = Budget::percent(10.0).depth(1);
+        let (client, arrived) = bad(SEED, 1.0, 0.0);
+        let hedge = HedgeLayer::fixed(ms(50)).clone_requests();
+        let hedge = if shared {
+            hedge.share_budget(budget.clone())
+        } else {
+            hedge.budget(budget.twin())
+        };
+        let service = RetryLayer::fixed(ms(20))
+            .clone_requests()
+            .budget(budget)
+            .layer(hedge.layer(client));
+        for n in 0..CALLS {
+            let _ = service.clone().oneshot(n).await;
+        }
+        let arrived = *arrived.lock();
+        arrived - CALLS
+    }
+    // The bucket was full when the first call fed it.
+    assert_eq!(extras(true).await, 1_000);
+    let apart = extras(false).await;
+    assert!((2_098..=2_103).contains(&apart), "{apart}");
+}
+
 /// And with callers that overlap, where all that can be said is the sum.
 #[tokio::test(start_paused = true)]
 async fn overlapping_calls_do_not_exceed_the_budget_either() {

@@ -98,7 +98,10 @@ pub(crate) struct LabArgs {
     /// parallel(2), schedule(50ms,100ms), adaptive, backoff; fixed(p95), a fixed delay at the true p95
     /// of the workload's attempts (of a congestion: as measured in its first phase); by the workload's
     /// classes class(percentile(95)), key(percentile(95)), key(adaptive), key(backoff) and
-    /// workload(50ms,200ms), a delay for each; and tower(95), tower's own hedge.
+    /// workload(50ms,200ms), a delay for each; with w9's bars in mind three tries of 250 ms, hedged at
+    /// 24.5 ms: retry(budgets), 10 % retries and 5 % hedges, retry(shared), 10 % together, retry(gated),
+    /// behind a queue that lets large requests wait, and retry(naive), without any of it; and tower(95),
+    /// tower's own hedge.
     #[arg(
         long,
         value_name = "LIST",

@@ -2,6 +2,7 @@
 
 mod ground;
 mod stack;
+mod retrying;
 mod scale;
 mod refuse;
 mod pool;

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 const KNOWN: &str = "none, off, fixed(100ms), percentile(95), parallel(2), schedule(50ms,100ms), adaptive or \
      backoff; in the lab also fixed(p95), class(percentile(95)), key(percentile(95)), \
-     workload(50ms,200ms) or tower(95)";
+     workload(50ms,200ms), retry(budgets) or tower(95)";
 
 /// A policy and how it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +45,23 @@ pub(crate) enum Strategy {
     Backoff,
     /// tower's own hedge, to compare with.
     Tower(f64),
+    /// Tries behind a deadline, with hedges in each.
+    Retry(Tries),
     /// The layers of a file.
     Stack(Box<StackConfig>),
+}
+
+/// What the tries of a call may cost, and what stands in front of the replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tries {
+    /// Three of them without a budget, a deadline or a hedge.
+    Naive,
+    /// Retries 10 % of the calls, hedges 5 % of the tries.
+    Budgets,
+    /// Retries and hedges together 10 % of the calls.
+    Shared,
+    /// Like `Budgets`, behind a gate that lets large requests wait.
+    Gated,
 }
 
 /// One policy or more, separated by commas.
@@ -108,7 +123,11 @@ impl Policy {
     pub(crate) fn has_budget(&self) -> bool {
         !matches!(
             self.strategy,
-            Strategy::None | Strategy::Off | Strategy::Tower(_) | Strategy::Stack(_)
+            Strategy::None
+                | Strategy::Off
+                | Strategy::Tower(_)
+                | Strategy::Retry(_)
+                | Strategy::Stack(_)
         )
     }
 
@@ -125,6 +144,7 @@ impl Policy {
                 | Strategy::Class(_)
                 | Strategy::Key(_)
                 | Strategy::Workload(_)
+                | Strategy::Retry(_)
                 | Strategy::Stack(_)
         )
     }
@@ -175,7 +195,8 @@ mod tests {
             strategies(
                 "none, off ,fixed(100ms),percentile(99.9),parallel( 2 ),schedule(50ms, 1s 5ms),tower(95),\
                  adaptive,adaptive(10ms,20ms),backoff,fixed(p95),class( percentile(95) ),\
-                 key(adaptive(10ms,20ms)),workload(1s,2ms)"
+                 key(adaptive(10ms,20ms)),workload(1s,2ms),retry(naive),retry( budgets ),\
+                 retry(shared),retry(gated)"
             ),
             [
                 Strategy::None,
@@ -192,6 +213,10 @@ mod tests {
                 Strategy::Class(95.0),
                 Strategy::Key(Box::new(Strategy::Adaptive(Some(vec![ms(10), ms(20)])))),
                 Strategy::Workload(vec![ms(1_000), ms(2)]),
+                Strategy::Retry(Tries::Naive),
+                Strategy::Retry(Tries::Budgets),
+                Strategy::Retry(Tries::Shared),
+                Strategy::Retry(Tries::Gated),
             ]
         );
     }
@@ -267,6 +292,11 @@ mod tests {
             ("schedule(2s,1s)", "in ascending order"),
             ("schedule(1s,)", "`` is no duration"),
             ("none(1)", "takes no argument: write none"),
+            (
+                "retry",
+                "takes one word: write retry(naive), retry(budgets)",
+            ),
+            ("retry(3)", "takes one word"),
             ("off(1)", "takes no argument: write off"),
         ] {
             let refused = refusal(written);

@@ -48,6 +48,7 @@ pub(super) fn stack(
         | Strategy::Class(_)
         | Strategy::Key(_)
         | Strategy::Workload(_)
+        | Strategy::Retry(_)
         | Strategy::Stack(_) => unreachable!("the demo refuses it before it measures"),
         Strategy::Parallel(copies) => {
             hedged(HedgeLayer::try_parallel(*copies).expect(CHECKED), servers)

@@ -62,6 +62,7 @@ pub(super) fn run() -> Result<(), LabError> {
         tail_at_scale,
         classes,
         queues,
+        retries,
     ];
     for part in parts {
         let verdicts = part()?;
@@ -257,6 +258,68 @@ fn queues() -> Result<Vec<Verdict>, LabError> {
                 to: 5.0 + depth,
             },
         ]
+    });
+    Ok(verdicts.collect())
+}
+
+/// Calls that are tried again in the pulse of `w9`: who budgets and cancels recovers, who does not never
+/// does, and behind a gate that lets large requests wait nine calls of ten are answered in it.
+fn retries() -> Result<Vec<Verdict>, LabError> {
+    /// Answered in the pulse and from 1 s after it, and extra attempts, in percent.
+    type Bars = [(f64, f64); 3];
+    const ROWS: [(&str, bool, Bars); 4] = [
+        (
+            "retry(gated)",
+            true,
+            [(88.0, 100.0), (99.0, 100.0), (-10.0, 15.6)],
+        ),
+        (
+            "retry(budgets)",
+            true,
+            [(70.0, 100.0), (99.0, 100.0), (0.0, 15.6)],
+        ),
+        (
+            "retry(shared)",
+            true,
+            [(70.0, 100.0), (99.0, 100.0), (0.0, 10.1)],
+        ),
+        (
+            "retry(naive)",
+            false,
+            [(0.0, 20.0), (0.0, 1.0), (100.0, 200.0)],
+        ),
+    ];
+    let congestion = Congestion::w9();
+    let policies = policies(&ROWS.map(|(policy, ..)| policy).join(","));
+    let plans: Vec<_> = policies
+        .iter()
+        .zip(ROWS)
+        .map(|(policy, (_, cancellation, _))| QueuePlan {
+            congestion: &congestion,
+            policy,
+            allowance: Allowance::Own,
+            cancellation,
+            seeds: 3,
+        })
+        .collect();
+    let (rows, pace) = queues::all(&plans).map_err(LabError::Runtime)?;
+    output::tell(&format!("{pace}\n"));
+    let verdicts = rows.iter().zip(ROWS).flat_map(|(row, (policy, _, bars))| {
+        let measured = [
+            ("answered in the pulse, %", row.phases[1].success_percent),
+            (
+                "answered from 1 s after the pulse, %",
+                row.recovered_percent.unwrap_or(0.0),
+            ),
+            ("extra attempts, %", row.extra_percent),
+        ];
+        let verdict = move |((what, measured), (from, to))| Verdict {
+            what: format!("w9, {policy}: {what}"),
+            measured,
+            from,
+            to,
+        };
+        measured.into_iter().zip(bars).map(verdict)
     });
     Ok(verdicts.collect())
 }

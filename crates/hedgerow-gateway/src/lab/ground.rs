@@ -1,6 +1,7 @@
 //! What a stack is put around: calls of a workload one by one, or calls that meet in queues.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use hedgerow_sim::{Backend, Call, Congested, Congestion, Job, Measured, Replicas, Trial};
 use tower::Service;
@@ -29,6 +30,11 @@ pub(crate) trait Simulated<Req>:
 pub(crate) trait Asked: Copy + Send + Sync + 'static {
     /// The place of its class among the workload's, 0 if there are none.
     fn class(&self) -> usize;
+
+    /// How much work it is, in virtual time, where the caller knows.
+    fn size(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// One run of a congestion.
@@ -76,6 +82,10 @@ impl Asked for Call {
 impl Asked for Job {
     fn class(&self) -> usize {
         0
+    }
+
+    fn size(&self) -> Option<Duration> {
+        Some(Job::size(self))
     }
 }
 

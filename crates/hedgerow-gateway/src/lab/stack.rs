@@ -15,7 +15,7 @@ use tower::hedge::Hedge;
 use tower::{Layer, Service};
 
 use super::ground::{Asked, Ground, Simulated};
-use super::scale;
+use super::{retrying, scale};
 use crate::cli::Allowance;
 use crate::policy::{Policy, Strategy};
 
@@ -132,6 +132,7 @@ impl<'a> Recipe<'a> {
                 };
                 ground.run(stack).await
             }
+            Strategy::Retry(tries) => retrying::run(ground, *tries).await,
             Strategy::Stack(_) => {
                 let stack = self
                     .built

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hedgerow::HedgeLayer;
 
-use super::{Policies, Policy, PolicyError, Strategy};
+use super::{Policies, Policy, PolicyError, Strategy, Tries};
 
 impl FromStr for Policies {
     type Err = PolicyError;
@@ -45,6 +45,7 @@ fn strategy(written: &str) -> Result<Strategy, PolicyError> {
         "schedule" => constructor.schedule(),
         "adaptive" => constructor.adaptive(),
         "backoff" => constructor.nothing(Strategy::Backoff, "backoff"),
+        "retry" => constructor.retry(),
         "tower" => constructor.tower(),
         unknown => Err(PolicyError::Unknown(unknown.to_owned())),
     }
@@ -83,6 +84,21 @@ impl Constructor<'_> {
         let example = "tower(95)";
         let part = self.single("takes one percentile", example)?;
         self.percent(part, example).map(Strategy::Tower)
+    }
+
+    fn retry(&self) -> Result<Strategy, PolicyError> {
+        let (takes, example) = (
+            "takes one word",
+            "retry(naive), retry(budgets), retry(shared) or retry(gated)",
+        );
+        let tries = match self.single(takes, example)? {
+            "naive" => Tries::Naive,
+            "budgets" => Tries::Budgets,
+            "shared" => Tries::Shared,
+            "gated" => Tries::Gated,
+            _ => return Err(self.wrong(takes, example)),
+        };
+        Ok(Strategy::Retry(tries))
     }
 
     fn class(&self) -> Result<Strategy, PolicyError> {

@@ -190,3 +190,21 @@ fn both_kinds_of_workload_stand_in_one_answer() {
     let count = |key: &str| json[key].as_array().map(Vec::len);
     assert_eq!((count("rows"), count("congestion")), (Some(1), Some(2)));
 }
+
+/// The whole pulse: budgets and cancellation recover, a gate answers nine of ten in it, naive tries are
+/// the end.
+#[test]
+fn tries_behind_a_gate_serve_a_pulse_and_naive_ones_never_recover() {
+    let policies = "retry(gated),retry(budgets),retry(naive)";
+    let rows = rows(&["--workload", "w9", "--policies", policies, "--seeds", "1"]);
+    let [gated, _, budgets, _, _, naive] = &rows[..] else {
+        panic!("two rows each: {rows:?}");
+    };
+    for row in [gated, budgets] {
+        assert!(number(row, "recovered_percent") >= 99.0, "{row}");
+    }
+    assert!(success(gated, 1) >= 88.0, "{gated}");
+    assert!(success(budgets, 1) < success(gated, 1), "{budgets}");
+    assert_eq!(naive["cancellation"], false);
+    assert!(number(naive, "recovered_percent") <= 1.0, "{naive}");
+}
