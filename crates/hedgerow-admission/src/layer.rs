@@ -67,7 +67,9 @@ use crate::service::AdmissionService;
 /// # Order
 ///
 /// Inside of hedging and retry, so that each attempt takes a place of its own and none is held in a
-/// backoff; outside of the client. A deadline that a layer above has set is obeyed.
+/// backoff; outside of the client. A deadline that a layer above has set is obeyed. Beneath a hedge write
+/// [`.extras(Extras::NowOnly)`](AdmissionLayer::extras): to a hedge a wait in this queue looks like a slow
+/// service, and its copies would join the same queue.
 ///
 /// # Readiness, clones and drop
 ///

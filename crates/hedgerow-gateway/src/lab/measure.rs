@@ -46,7 +46,7 @@ impl Row<'_> {
     }
 }
 
-/// How fast the lab is: calls of all trials, and the seconds of a core that they took.
+/// How fast the lab is: calls of all trials, and the seconds on the clock that they took, added up.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
     pub(crate) calls: u64,
@@ -62,7 +62,7 @@ impl fmt::Display for Pace {
         let rate = *calls as f64 / core_seconds.max(1e-9) / 1e3;
         write!(
             f,
-            "{calls} calls in {core_seconds:.1} s of a core: {rate:.0},000 simulated calls a second and core"
+            "{calls} calls in {core_seconds:.1} s, added up: {rate:.0},000 simulated calls a second and thread"
         )
     }
 }

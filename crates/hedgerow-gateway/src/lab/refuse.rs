@@ -81,6 +81,7 @@ fn durations(policy: &Policy) -> Result<(), LabError> {
         | Strategy::Parallel(_)
         | Strategy::Adaptive(None)
         | Strategy::Backoff
+        | Strategy::Retry(_)
         | Strategy::Tower(_) => Ok(()),
     };
     match policy.strategy() {
