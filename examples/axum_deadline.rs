@@ -1,0 +1,86 @@
+//! An axum service that reads from a header how long its caller waits, and asks another service no longer
+//! than that: what nobody waits for is cancelled, at the other service too.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program with servers"
+)]
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response, StatusCode, Uri};
+use axum::{Router, error_handling::HandleErrorLayer, extract::State};
+use hedgerow::{BoxError, Deadline, DeadlineLayer, RetryLayer};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
+
+type Downstream = BoxCloneSyncService<Request<Empty<Bytes>>, Response<Incoming>, BoxError>;
+
+/// Tells that a request was dropped unanswered.
+struct Unanswered(mpsc::UnboundedSender<()>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.send(()).ok();
+    }
+}
+
+/// This service. Its deadline holds for what it asks the other one, without a word about it.
+async fn ask(State((to, client)): State<(Uri, Downstream)>) -> StatusCode {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = to;
+    let answer = client.oneshot(request).await;
+    answer.map_or(StatusCode::GATEWAY_TIMEOUT, |answer| answer.status())
+}
+
+/// `x-wait-ms: 250`: the caller waits so long.
+fn told(request: &Request<Body>) -> Option<Deadline> {
+    let wait = request.headers().get("x-wait-ms")?.to_str().ok()?;
+    let wait = Duration::from_millis(wait.parse().ok()?);
+    Deadline::within(Instant::now().into_std(), wait)
+}
+
+async fn late(error: BoxError) -> (StatusCode, String) {
+    (StatusCode::GATEWAY_TIMEOUT, error.to_string())
+}
+
+async fn serve(app: Router) -> std::io::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(url)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let (tell, mut cancelled) = mpsc::unbounded_channel();
+    // The other service never answers.
+    let other = Router::new().fallback(async move || {
+        let _unanswered = Unanswered(tell.clone());
+        std::future::pending::<()>().await;
+    });
+    let other = serve(other).await?.parse::<Uri>()?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = RetryLayer::exponential().http().layer(client);
+    let deadline = DeadlineLayer::new(Duration::from_secs(10)).deadline_of(told);
+    let app = Router::new()
+        .fallback(ask)
+        .layer((HandleErrorLayer::new(late), deadline))
+        .with_state((other, BoxCloneSyncService::new(client)));
+    let url = serve(app).await?;
+
+    let user = reqwest::Client::builder().no_proxy().build()?;
+    let answer = user.get(&url).header("x-wait-ms", "250").send().await?;
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    cancelled.recv().await;
+    let leaves = user.get(&url).timeout(Duration::from_millis(250));
+    assert!(leaves.send().await.is_err());
+    cancelled.recv().await;
+    println!("both were cancelled at the other service");
+    Ok(())
+}
