@@ -1,7 +1,5 @@
 //! A configured stack in the lab's virtual time.
 
-use std::time::Duration;
-
 use hedgerow::config::{ConfigDuration, Stack, StackConfig};
 use serde_json::{Map, Value};
 
@@ -42,42 +40,50 @@ pub(super) fn in_virtual_time(config: &StackConfig) -> Result<StackConfig, Strin
     })
 }
 
-/// Writes an option of a layer into its table, if it is a duration or a list of them.
+/// Writes an option of a layer into its table, if there are durations in it, however deep.
 fn put(table: Option<&mut Map<String, Value>>, key: &str, holds: &str) -> Result<(), String> {
-    let value: Option<Value> = serde_json::from_str(holds).ok();
-    let (Some(table), Some(durations)) = (table, value.as_ref().and_then(durations)) else {
+    let (Some(table), Some(value)) = (table, read(holds)) else {
         return Ok(());
     };
-    if durations.iter().any(|duration| *duration > LONGEST) {
+    let mut longer = value.clone();
+    if !stretch(&mut longer) {
         let at_most = ConfigDuration::from(LONGEST);
         return Err(format!(
             "{key} = {holds} is too long for the lab, whose time is {SCALE} times as long: write at most \
              \"{at_most}\""
         ));
     }
-    let mut longer = durations.into_iter().map(|duration| {
-        let longer = ConfigDuration::from(scaled(duration));
-        Value::String(longer.to_string())
-    });
-    let longer = match value {
-        Some(Value::Array(_)) => Some(Value::Array(longer.collect())),
-        _ => longer.next(),
-    };
-    if let Some(longer) = longer {
+    if longer != value {
         table.insert(key.to_owned(), longer);
     }
     Ok(())
 }
 
-/// A duration, or a list of them alone.
-fn durations(value: &Value) -> Option<Vec<Duration>> {
-    let one = |value: &Value| {
-        let duration: ConfigDuration = value.as_str()?.parse().ok()?;
-        Some(duration.get())
+/// A value as `explain()` writes it: JSON, or a table of TOML.
+fn read(holds: &str) -> Option<Value> {
+    let table = || -> Option<Value> {
+        let mut read: Map<String, Value> = toml::from_str(&format!("value = {holds}")).ok()?;
+        read.remove("value")
     };
+    serde_json::from_str(holds).ok().or_else(table)
+}
+
+/// Makes every duration in it as long as the lab's time is; `false` if one would be too long.
+fn stretch(value: &mut Value) -> bool {
     match value {
-        Value::Array(items) if !items.is_empty() => items.iter().map(one).collect(),
-        value => one(value).map(|duration| vec![duration]),
+        Value::Array(items) => items.iter_mut().all(stretch),
+        Value::Object(table) => table.values_mut().all(stretch),
+        Value::String(text) => {
+            let Ok(duration) = text.parse::<ConfigDuration>() else {
+                return true;
+            };
+            let fits = duration.get() <= LONGEST;
+            if fits {
+                *text = ConfigDuration::from(scaled(duration.get())).to_string();
+            }
+            fits
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -118,6 +124,25 @@ mod tests {
         assert_holds(file, 1, &hedge);
         assert_holds(file, 2, &["patience = \"25ms\"", "at_most = 3"]);
         assert_holds(file, 3, &["after = \"150s\""]);
+    }
+
+    #[test]
+    fn what_stands_deep_in_a_layer_is_scaled_too() {
+        let file = "[[layer]]\nkind = \"retry\"\nattempt_timeout = \"250ms\"\n\
+                    [[layer]]\nkind = \"admission\"\nconcurrency = 8\nmax_wait = \"2s\"\n\
+                    queue = { order = \"adaptive_lifo\", drop = \"codel\" }\n\
+                    rates = [{ requests = 500, per = \"1s\" }]\n";
+        assert_holds(file, 1, &["attempt_timeout = \"25s\""]);
+        assert_holds(file, 2, &["max_wait = \"200s\"", "concurrency = 8"]);
+        let admission = holds(file, 2).join("\n");
+        for wanted in [
+            "target = \"500ms\"",
+            "interval = \"10s\"",
+            "after = \"1s\"",
+            "\"100s\"",
+        ] {
+            assert!(admission.contains(wanted), "{wanted}: {admission}");
+        }
     }
 
     #[test]
