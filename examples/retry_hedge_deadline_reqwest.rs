@@ -35,7 +35,7 @@ async fn answer() -> (StatusCode, &'static str) {
 }
 
 async fn hang() {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::main]
@@ -73,7 +73,12 @@ async fn main() -> Result<(), BoxError> {
     println!("{} retries, {} hedges", retries.retries, hedges.fired);
 
     let request = Request::new(Method::GET, url.join("hang")?);
-    let error = client.ready().await?.call(request).await.unwrap_err();
+    let error = client
+        .ready()
+        .await?
+        .call(request)
+        .await
+        .expect_err("it hangs");
     assert!(cause_ref::<DeadlineExceeded>(&*error).is_some());
     Ok(())
 }

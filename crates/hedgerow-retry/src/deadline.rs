@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{BoxError, Deadline};
+use hedgerow_core::{BoxError, Deadline, Recorder};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower_layer::Layer;
@@ -14,7 +14,8 @@ use tower_service::Service;
 
 use crate::build::or_panic;
 use crate::error::{DeadlineExceeded, RetryBuildError};
-use crate::timer::{earlier, poll_until, quietly, within};
+use crate::event::TimeoutEvent;
+use crate::timer::{earlier, poll_until, quietly, tell, within};
 
 /// Sets the [`Deadline`] of a call for everything beneath, and ends the call when it has passed.
 ///
@@ -67,6 +68,10 @@ use crate::timer::{earlier, poll_until, quietly, within};
 /// future is dropped at once, whatever it does about it. A refused call leaves the service ready for the
 /// next one.
 ///
+/// # Events
+///
+/// A [`TimeoutEvent`] to the recorder, if the deadline has passed.
+///
 /// # Errors
 ///
 /// The inner service's, boxed as it is, and [`DeadlineExceeded`]. A call that has to wait needs a
@@ -77,16 +82,17 @@ use crate::timer::{earlier, poll_until, quietly, within};
 /// One clock read, and the exchange of a thread-local around `call` and each `poll`. No allocation; no
 /// timer for a service that is ready in its first poll.
 #[derive(Clone, Copy)]
-pub struct DeadlineLayer<D = ()> {
+pub struct DeadlineLayer<D = (), Rec = ()> {
     patience: Option<Duration>,
     source: D,
+    recorder: Rec,
 }
 
 /// The service that [`DeadlineLayer`] makes.
 #[derive(Clone)]
-pub struct WithDeadline<S, D = ()> {
+pub struct WithDeadline<S, D = (), Rec = ()> {
     inner: S,
-    layer: DeadlineLayer<D>,
+    layer: DeadlineLayer<D, Rec>,
 }
 
 /// Reads the deadline that a request carries, and tells it the one that holds.
@@ -115,7 +121,7 @@ pub struct DeadlineOf<F>(F);
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
-pub struct DeadlineFuture<F> {
+pub struct DeadlineFuture<F, Rec = ()> {
     /// `None` once it has ended, and if it was refused.
     #[pin]
     inner: Option<F>,
@@ -123,6 +129,7 @@ pub struct DeadlineFuture<F> {
     deadline: Option<Deadline>,
     #[pin]
     timer: Option<Sleep>,
+    recorder: Rec,
     ended: bool,
 }
 
@@ -148,6 +155,7 @@ impl DeadlineLayer {
         Ok(Self {
             patience: Some(patience),
             source: (),
+            recorder: (),
         })
     }
 
@@ -157,32 +165,49 @@ impl DeadlineLayer {
         Self {
             patience: None,
             source: (),
+            recorder: (),
         }
     }
+}
 
+impl<Rec> DeadlineLayer<(), Rec> {
     /// Asks `f` for the deadline that a request carries. It only ever shortens the others.
     ///
     /// A plain `fn(&Request) -> Option<Deadline>`, or a closure that names its argument's type. If it
     /// panics, the request carries none.
     #[must_use]
-    pub fn deadline_of<F>(self, f: F) -> DeadlineLayer<DeadlineOf<F>> {
+    pub fn deadline_of<F>(self, f: F) -> DeadlineLayer<DeadlineOf<F>, Rec> {
         self.source(|()| DeadlineOf(f))
     }
 }
 
-impl<D> DeadlineLayer<D> {
-    pub(crate) fn source<E>(self, change: impl FnOnce(D) -> E) -> DeadlineLayer<E> {
+impl<D, Rec> DeadlineLayer<D, Rec> {
+    /// Tells every deadline that has passed to `recorder`. Defaults to `()`, which costs nothing.
+    ///
+    /// It is cloned for every call: put what is not cheap to clone into an `Arc`. If it panics, its event
+    /// is lost and nothing else.
+    #[must_use]
+    pub fn recorder<T>(self, recorder: T) -> DeadlineLayer<D, T> {
+        DeadlineLayer {
+            patience: self.patience,
+            source: self.source,
+            recorder,
+        }
+    }
+
+    pub(crate) fn source<E>(self, change: impl FnOnce(D) -> E) -> DeadlineLayer<E, Rec> {
         DeadlineLayer {
             patience: self.patience,
             source: change(self.source),
+            recorder: self.recorder,
         }
     }
 }
 
-impl<S, D: Clone> Layer<S> for DeadlineLayer<D> {
-    type Service = WithDeadline<S, D>;
+impl<S, D: Clone, Rec: Clone> Layer<S> for DeadlineLayer<D, Rec> {
+    type Service = WithDeadline<S, D, Rec>;
 
-    fn layer(&self, inner: S) -> WithDeadline<S, D> {
+    fn layer(&self, inner: S) -> WithDeadline<S, D, Rec> {
         WithDeadline {
             inner,
             layer: self.clone(),
@@ -190,7 +215,7 @@ impl<S, D: Clone> Layer<S> for DeadlineLayer<D> {
     }
 }
 
-impl<S, D> WithDeadline<S, D> {
+impl<S, D, Rec> WithDeadline<S, D, Rec> {
     /// The wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -207,15 +232,16 @@ impl<S, D> WithDeadline<S, D> {
     }
 }
 
-impl<S, D, Req> Service<Req> for WithDeadline<S, D>
+impl<S, D, Rec, Req> Service<Req> for WithDeadline<S, D, Rec>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
     D: DeadlineSource<Req>,
+    Rec: Recorder<TimeoutEvent> + Clone,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = DeadlineFuture<S::Future>;
+    type Future = DeadlineFuture<S::Future, Rec>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -241,15 +267,17 @@ where
             started,
             deadline,
             timer: None,
+            recorder: self.layer.recorder.clone(),
             ended: false,
         }
     }
 }
 
-impl<F, Res, E> Future for DeadlineFuture<F>
+impl<F, Rec, Res, E> Future for DeadlineFuture<F, Rec>
 where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
+    Rec: Recorder<TimeoutEvent>,
 {
     type Output = Result<Res, BoxError>;
 
@@ -273,7 +301,9 @@ where
         *this.ended = true;
         let sent = this.inner.is_some();
         quietly(|| this.inner.set(None));
-        Poll::Ready(Err(exceeded(*this.started, *this.deadline, sent).into()))
+        let exceeded = exceeded(*this.started, *this.deadline, sent);
+        tell(this.recorder, &TimeoutEvent::DeadlineExceeded(exceeded));
+        Poll::Ready(Err(exceeded.into()))
     }
 }
 
@@ -319,16 +349,16 @@ impl<F> fmt::Debug for DeadlineOf<F> {
     }
 }
 
-impl<D: fmt::Debug> fmt::Debug for DeadlineLayer<D> {
+impl<D: fmt::Debug, Rec> fmt::Debug for DeadlineLayer<D, Rec> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadlineLayer")
             .field("patience", &self.patience)
             .field("source", &self.source)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
-impl<S: fmt::Debug, D: fmt::Debug> fmt::Debug for WithDeadline<S, D> {
+impl<S: fmt::Debug, D: fmt::Debug, Rec> fmt::Debug for WithDeadline<S, D, Rec> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WithDeadline")
             .field("inner", &self.inner)

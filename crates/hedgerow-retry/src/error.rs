@@ -38,6 +38,11 @@ pub enum RetryBuildError {
         "a gate at the percentile {0} is out of range: write a percentage from 1 to below 100, like 50 or 95"
     )]
     Percentile(f64),
+    /// A prefix of names that exporters cannot carry.
+    #[error(
+        "names cannot begin with {0:?}: write letters, digits, `_`, `:` and `.`, first a letter"
+    )]
+    Prefix(String),
 }
 
 impl RetryBuildError {

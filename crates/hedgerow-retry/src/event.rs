@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{RetryExhausted, StopReason};
+use crate::error::{DeadlineExceeded, RetryExhausted, StopReason, TimedOut};
 use crate::info::{RetryInfo, TryInfo};
 
 /// What happened in a call that may be retried.
@@ -48,6 +48,18 @@ pub enum RetryEvent {
     Failed(RetryExhausted),
     /// Terminal: the caller dropped the call.
     Cancelled(RetryInfo),
+}
+
+/// What happened at a [`TimeoutLayer`](crate::TimeoutLayer) or a [`DeadlineLayer`](crate::DeadlineLayer).
+///
+/// What is in time tells nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeoutEvent {
+    /// A request took longer than its timeout, and was dropped.
+    TimedOut(TimedOut),
+    /// The deadline of a call passed while it ran, or had passed before it was sent.
+    DeadlineExceeded(DeadlineExceeded),
 }
 
 impl RetryEvent {

@@ -34,13 +34,13 @@ impl<P, R, J, Rec> RetryLayer<P, R, J, Rec> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpDeadline<D = ()>(D);
 
-impl<D> DeadlineLayer<D> {
+impl<D, Rec> DeadlineLayer<D, Rec> {
     /// Also reads a [`Deadline`] from a request's extensions, and writes the one that holds into them,
     /// so that it crosses tasks.
     ///
     /// The extensions of a `reqwest::Request` cannot be reached.
     #[must_use]
-    pub fn http(self) -> DeadlineLayer<HttpDeadline<D>> {
+    pub fn http(self) -> DeadlineLayer<HttpDeadline<D>, Rec> {
         self.source(HttpDeadline)
     }
 }

@@ -54,6 +54,12 @@ impl RetryInfo {
     pub fn retried(&self) -> bool {
         self.tries.len() > 1
     }
+
+    /// The try that ran when the caller left. No event of its own tells its end.
+    pub(crate) fn unfinished(&self) -> Option<&TryInfo> {
+        let last = self.tries.last()?;
+        (last.outcome == TryOutcome::Cancelled).then_some(last)
+    }
 }
 
 /// The tries of a call, as a slice. One alone is not allocated.

@@ -10,6 +10,7 @@
 //!
 //! * `http`: `.http()` and `.grpc()`, what an answer is worth and how long it asks to wait;
 //!   `DeadlineLayer::http`, a deadline that travels in a request's extensions.
+//! * `metrics`: [`telemetry`]`::Metrics`, counts and times through the crate `metrics`.
 
 mod layer;
 mod build;
@@ -27,6 +28,7 @@ mod error;
 mod timer;
 mod timeout;
 mod deadline;
+pub mod telemetry;
 #[cfg(feature = "http")]
 mod http;
 
@@ -34,7 +36,7 @@ pub use crate::deadline::{
     DeadlineFuture, DeadlineLayer, DeadlineOf, DeadlineSource, WithDeadline,
 };
 pub use crate::error::{DeadlineExceeded, RetryBuildError, RetryExhausted, StopReason, TimedOut};
-pub use crate::event::RetryEvent;
+pub use crate::event::{RetryEvent, TimeoutEvent};
 pub use crate::future::ResponseFuture;
 pub use crate::handle::{RetryHandle, RetryStats};
 #[cfg(feature = "http")]

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, BoxError, Class, Classify, cause_ref};
+use hedgerow_core::{Attempt, BoxError, Class, Classify, Recorder, cause_ref};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower_layer::Layer;
@@ -12,7 +12,8 @@ use tower_service::Service;
 
 use crate::build::or_panic;
 use crate::error::{RetryBuildError, TimedOut};
-use crate::timer::{instant, poll_until, quietly};
+use crate::event::TimeoutEvent;
+use crate::timer::{instant, poll_until, quietly, tell};
 
 /// Drops a request that takes longer than a given time, with a [`TimedOut`] that says so.
 ///
@@ -51,6 +52,10 @@ use crate::timer::{instant, poll_until, quietly};
 /// Readiness is passed on, and waiting for it is not counted. When the time is over the inner future is
 /// dropped at once, whatever it does about it.
 ///
+/// # Events
+///
+/// A [`TimeoutEvent`] to the recorder, if the time is over.
+///
 /// # Errors
 ///
 /// The inner service's, boxed as it is, and [`TimedOut`]. A call that has to wait needs a tokio
@@ -60,15 +65,17 @@ use crate::timer::{instant, poll_until, quietly};
 ///
 /// One clock read. No allocation; no timer for a service that is ready in its first poll.
 #[derive(Clone, Copy, Debug)]
-pub struct TimeoutLayer {
+pub struct TimeoutLayer<Rec = ()> {
     after: Duration,
+    recorder: Rec,
 }
 
 /// The service that [`TimeoutLayer`] makes.
 #[derive(Clone, Debug)]
-pub struct Timeout<S> {
+pub struct Timeout<S, Rec = ()> {
     inner: S,
     after: Duration,
+    recorder: Rec,
 }
 
 /// The response future of [`Timeout`].
@@ -79,12 +86,13 @@ pub struct Timeout<S> {
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
-pub struct TimeoutFuture<F> {
+pub struct TimeoutFuture<F, Rec = ()> {
     /// `None` once it has ended.
     #[pin]
     inner: Option<F>,
     started: Instant,
     after: Duration,
+    recorder: Rec,
     #[pin]
     timer: Option<Sleep>,
 }
@@ -108,22 +116,40 @@ impl TimeoutLayer {
     /// [`RetryBuildError::Timeout`] if `after` is zero.
     pub fn try_new(after: Duration) -> Result<Self, RetryBuildError> {
         RetryBuildError::check_time(after)?;
-        Ok(Self { after })
+        Ok(Self {
+            after,
+            recorder: (),
+        })
     }
 }
 
-impl<S> Layer<S> for TimeoutLayer {
-    type Service = Timeout<S>;
-
-    fn layer(&self, inner: S) -> Timeout<S> {
-        Timeout {
-            inner,
+impl<Rec> TimeoutLayer<Rec> {
+    /// Tells every timeout to `recorder`. Defaults to `()`, which costs nothing.
+    ///
+    /// It is cloned for every call: put what is not cheap to clone into an `Arc`. If it panics, its event
+    /// is lost and nothing else.
+    #[must_use]
+    pub fn recorder<T>(self, recorder: T) -> TimeoutLayer<T> {
+        TimeoutLayer {
             after: self.after,
+            recorder,
         }
     }
 }
 
-impl<S> Timeout<S> {
+impl<S, Rec: Clone> Layer<S> for TimeoutLayer<Rec> {
+    type Service = Timeout<S, Rec>;
+
+    fn layer(&self, inner: S) -> Timeout<S, Rec> {
+        Timeout {
+            inner,
+            after: self.after,
+            recorder: self.recorder.clone(),
+        }
+    }
+}
+
+impl<S, Rec> Timeout<S, Rec> {
     /// The wrapped service.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -140,14 +166,15 @@ impl<S> Timeout<S> {
     }
 }
 
-impl<S, Req> Service<Req> for Timeout<S>
+impl<S, Rec, Req> Service<Req> for Timeout<S, Rec>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
+    Rec: Recorder<TimeoutEvent> + Clone,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = TimeoutFuture<S::Future>;
+    type Future = TimeoutFuture<S::Future, Rec>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -161,15 +188,17 @@ where
             inner: Some(self.inner.call(request)),
             started,
             after: self.after,
+            recorder: self.recorder.clone(),
             timer: None,
         }
     }
 }
 
-impl<F, Res, E> Future for TimeoutFuture<F>
+impl<F, Rec, Res, E> Future for TimeoutFuture<F, Rec>
 where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
+    Rec: Recorder<TimeoutEvent>,
 {
     type Output = Result<Res, BoxError>;
 
@@ -188,7 +217,9 @@ where
             return Poll::Pending;
         }
         quietly(|| this.inner.set(None));
-        Poll::Ready(Err(TimedOut { after: *this.after }.into()))
+        let timed_out = TimedOut { after: *this.after };
+        tell(this.recorder, &TimeoutEvent::TimedOut(timed_out));
+        Poll::Ready(Err(timed_out.into()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::Deadline;
+use hedgerow_core::{Deadline, Recorder};
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -57,6 +57,15 @@ pub(crate) fn within<T>(deadline: Option<Deadline>, f: impl FnOnce() -> T) -> T 
         Some(deadline) => deadline.scope(f),
         None => f(),
     }
+}
+
+/// Tells a recorder. One that panics loses its event and nothing else: the panic hook has reported it.
+pub(crate) fn tell<E, Rec: Recorder<E>>(recorder: &Rec, event: &E) {
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        if recorder.enabled() {
+            recorder.record(event);
+        }
+    }));
 }
 
 /// Drops something of the user's: should that panic, it is not to take the call's end along.

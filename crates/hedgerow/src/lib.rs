@@ -39,7 +39,7 @@
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
 //! | `stacks` | no | all layers and `http`: [`HttpClientLayer`], [`LlmClientLayer`], each a whole stack in one line |
 //! | `complete` | no | [`complete`](fn@complete): one call with admission, timeouts and retries |
-//! | `metrics` | no | `telemetry::Metrics`: counts and times through the crate `metrics` |
+//! | `metrics` | no | `telemetry::Metrics`, `telemetry::RetryMetrics`: counts and times through the crate `metrics` |
 //! | `serde` | no | what was learnt, saved and restored |
 //! | `hlog` | no | snapshots as HdrHistogram's interval log |
 //! | `config` | no | all layers, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
@@ -88,7 +88,7 @@ pub use hedgerow_hedge::{
 pub use hedgerow_hedge::{
     AttemptInfo, BuildError, CallEnd, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent,
     HedgeHandle, HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers,
-    Outcome, Prediction, RestoreError, Sample, Stateful, WinnerInfo, policy, telemetry,
+    Outcome, Prediction, RestoreError, Sample, Stateful, WinnerInfo, policy,
 };
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
@@ -100,7 +100,7 @@ pub use hedgerow_hedge::{
 pub use hedgerow_retry::{
     DeadlineExceeded, DeadlineLayer, Exponential, Failure, Jitter, Retry, RetryBuildError,
     RetryEvent, RetryExhausted, RetryHandle, RetryInfo, RetryLayer, RetryPolicy, RetryStats,
-    StopReason, TimedOut, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
+    StopReason, TimedOut, TimeoutEvent, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
 };
 
 #[cfg(feature = "complete")]
@@ -121,6 +121,20 @@ pub use hedgerow_admission::{
     AdmissionLayer, Ask, Gate, Overloaded, Pool, Priority, Queue, Rate, ReadyAdmissionLayer,
     ShedReason,
 };
+
+/// Recorders that hand the layers' events on, to the crate `metrics` and to `tracing`: `Metrics` and
+/// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines.
+#[cfg(any(feature = "hedge", feature = "retry"))]
+pub mod telemetry {
+    #[cfg(all(feature = "hedge", feature = "metrics"))]
+    pub use hedgerow_hedge::telemetry::Metrics;
+    #[cfg(feature = "hedge")]
+    pub use hedgerow_hedge::telemetry::Traces;
+    #[cfg(all(feature = "retry", feature = "metrics"))]
+    pub use hedgerow_retry::telemetry::Metrics as RetryMetrics;
+    #[cfg(feature = "retry")]
+    pub use hedgerow_retry::telemetry::Traces as RetryTraces;
+}
 
 /// All of the admission queue: its policies, ledgers, events, and how requests are read.
 #[cfg(feature = "admission")]

@@ -15,6 +15,7 @@ mod model;
 mod policies;
 mod readiness;
 mod stats;
+mod telemetry;
 mod time;
 mod timeout;
 mod validation;
