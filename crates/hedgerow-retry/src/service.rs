@@ -108,12 +108,13 @@ where
             }
             first = Some(within(deadline, || self.inner.call(request)));
         }
+        let tells = !refused && parts.recorder.enabled();
         // From here on nothing of the user's can panic: what is counted also ends.
         settings.books.begin();
         if settings.feeds {
             settings.budget.deposit();
         }
-        if parts.recorder.enabled() && !refused {
+        if tells {
             Rules::<Req, S::Response, S::Error>::tell(parts, &RetryEvent::Started);
         }
         ResponseFuture::new(self.core.clone(), copy, started, deadline, first)

@@ -1,5 +1,6 @@
 //! Everything that happens once a try has failed: whether there is another, the wait, its readiness.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -389,7 +390,9 @@ impl<S, Req, Res> Later<S, Req, Res> {
 impl Settings {
     /// How long a try usually takes, if that is known.
     fn usual(&self) -> Option<Duration> {
-        self.latency.as_ref()?.quantile(self.gate)
+        let latency = self.latency.as_ref()?;
+        // The panic hook has reported it.
+        catch_unwind(AssertUnwindSafe(|| latency.quantile(self.gate))).unwrap_or(None)
     }
 }
 

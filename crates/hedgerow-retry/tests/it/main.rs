@@ -10,6 +10,7 @@ mod deadline;
 mod drops;
 mod events;
 mod gate;
+mod hostile;
 mod http;
 mod model;
 mod policies;
