@@ -1,13 +1,11 @@
 //! Code of the user's that panics, floods, and numbers nobody means: the books stay whole.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use hedgerow_core::{BoxError, Budget, Class, Classify, Kind, LatencyView, Recorder};
 use hedgerow_retry::{RetryEvent, RetryHandle, RetryLayer, StopReason};
-use parking_lot::Mutex;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::support::{Backend, about, call, down, is_down, ms, ok};
@@ -184,15 +182,16 @@ async fn a_flood_of_failing_calls_spends_the_budget_and_no_token_more() {
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_beyond_all_sense_is_the_cap() {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
     for asked in ["2147483648", "99999999999999999999999999999999"] {
-        let sent = Arc::new(Mutex::new(0));
+        let sent = std::sync::Arc::new(AtomicU32::new(0));
         let count = sent.clone();
         let service =
             RetryLayer::fixed(ms(1))
                 .http()
                 .layer(tower::service_fn(move |_: http::Request<()>| {
-                    *count.lock() += 1;
-                    let status = if *count.lock() == 1 { 503 } else { 200 };
+                    let first = count.fetch_add(1, SeqCst) == 0;
+                    let status = if first { 503 } else { 200 };
                     let answer = http::Response::builder().status(status);
                     let answer = answer.header("retry-after", asked).body(());
                     async move { Ok::<_, BoxError>(answer.expect("an answer")) }
@@ -201,6 +200,6 @@ async fn a_retry_after_beyond_all_sense_is_the_cap() {
         let answer = service.oneshot(http::Request::new(())).await;
         assert_eq!(answer.expect("an answer").status(), 200);
         about(start.elapsed(), 30_000, 1);
-        assert_eq!(*sent.lock(), 2);
+        assert_eq!(sent.load(SeqCst), 2);
     }
 }
