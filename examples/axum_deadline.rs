@@ -10,16 +10,13 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode, Uri};
-use axum::{Router, error_handling::HandleErrorLayer, extract::State};
+use axum::http::{Request, StatusCode, Uri};
+use axum::{Router, error_handling::HandleErrorLayer};
 use hedgerow::{BoxError, Deadline, DeadlineLayer, RetryLayer};
 use http_body_util::Empty;
-use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
-use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
-
-type Downstream = BoxCloneSyncService<Request<Empty<Bytes>>, Response<Incoming>, BoxError>;
+use tower::{Layer, ServiceExt};
 
 /// Tells that a request was dropped unanswered.
 struct Unanswered(mpsc::UnboundedSender<()>);
@@ -28,14 +25,6 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         self.0.send(()).ok();
     }
-}
-
-/// This service. Its deadline holds for what it asks the other one, without a word about it.
-async fn ask(State((to, client)): State<(Uri, Downstream)>) -> StatusCode {
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = to;
-    let answer = client.oneshot(request).await;
-    answer.map_or(StatusCode::GATEWAY_TIMEOUT, |answer| answer.status())
 }
 
 /// `x-wait-ms: 250`: the caller waits so long.
@@ -67,11 +56,21 @@ async fn main() -> Result<(), BoxError> {
     let other = serve(other).await?.parse::<Uri>()?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = RetryLayer::exponential().http().layer(client);
+    // This service. Its deadline holds for what it asks the other one, without a word about it.
+    let ask = move || {
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.uri_mut() = other.clone();
+        let answer = client.clone().oneshot(request);
+        async {
+            answer
+                .await
+                .map_or(StatusCode::GATEWAY_TIMEOUT, |answer| answer.status())
+        }
+    };
     let deadline = DeadlineLayer::new(Duration::from_secs(10)).deadline_of(told);
     let app = Router::new()
         .fallback(ask)
-        .layer((HandleErrorLayer::new(late), deadline))
-        .with_state((other, BoxCloneSyncService::new(client)));
+        .layer((HandleErrorLayer::new(late), deadline));
     let url = serve(app).await?;
 
     let user = reqwest::Client::builder().no_proxy().build()?;
