@@ -201,7 +201,6 @@ impl<T> GateBuilder<T> {
         };
         let crowded = Arc::new(AtomicBool::new(false));
         Ok(Gate::new(Shared {
-            timed: !rates.is_empty() || places.is_some() || learns,
             plain,
             light: !watched && !settles && !learns,
             // One that panics before it ever said a limit lets one through.

@@ -237,12 +237,4 @@ pub enum BuildError {
     /// A pool of nothing.
     #[error("a pool without resources: give it at least one")]
     EmptyPool,
-    /// A policy's setting.
-    #[error("{setting}: {write}")]
-    Limit {
-        /// What was written.
-        setting: String,
-        /// What to write.
-        write: &'static str,
-    },
 }

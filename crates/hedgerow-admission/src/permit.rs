@@ -229,9 +229,14 @@ impl<T> Permit<T> {
         }
     }
 
+    /// From now on a drop is a caller that left.
+    pub(crate) const fn leaves(&mut self) {
+        self.end = End::Said(Outcome::Cancelled);
+    }
+
     /// From now on a drop is a caller that left, and nothing is sent yet.
     pub(crate) fn unsent(mut self) -> Self {
-        self.end = End::Said(Outcome::Cancelled);
+        self.leaves();
         self.sent = false;
         self
     }
@@ -332,9 +337,6 @@ impl<T> Future for Admission<T> {
             ));
         }
         if let Some(ask) = this.ask.take() {
-            if let Some(admitted) = this.shared.enter_quietly(&ask) {
-                return Poll::Ready(Ok(Permit::new(this.shared.clone(), admitted)));
-            }
             match Arrival::new(this.shared, ask, Kind::Request) {
                 Arrival::Permit(permit) => return Poll::Ready(Ok(permit)),
                 Arrival::Refused(refused) => return Poll::Ready(Err(refused)),

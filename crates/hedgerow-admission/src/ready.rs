@@ -1,11 +1,13 @@
 //! The service that asks before it is ready.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hedgerow_core::{BoxError, Classify, OkWins};
+use parking_lot::Mutex;
 use pin_project::pin_project;
 use tower_service::Service;
 
@@ -19,7 +21,8 @@ use crate::shared::Shared;
 pub struct ReadyAdmission<S, T = ()> {
     inner: S,
     shared: Arc<Shared<T>>,
-    stage: Stage<T>,
+    /// Never locked: it makes the service `Sync`, which what it awaits need not be.
+    stage: Mutex<Stage<T>>,
 }
 
 enum Stage<T> {
@@ -40,7 +43,7 @@ impl<S, T> ReadyAdmission<S, T> {
         Self {
             inner,
             shared,
-            stage: Stage::Idle,
+            stage: Mutex::new(Stage::Idle),
         }
     }
 
@@ -60,26 +63,24 @@ where
     type Future = Running<S::Future, T>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let stage = self.stage.get_mut();
         loop {
-            match &mut self.stage {
+            match stage {
                 Stage::Ready(_) => return self.inner.poll_ready(cx).map_err(Into::into),
                 Stage::Waiting(waiting) => {
-                    self.stage = match ready!(waiting.as_mut().poll(cx)) {
+                    *stage = match ready!(waiting.as_mut().poll(cx)) {
                         Ok(permit) => Stage::unsent(permit),
                         Err(refused) => {
-                            self.stage = Stage::Idle;
+                            *stage = Stage::Idle;
                             return Poll::Ready(Err(refused.into()));
                         }
                     };
                 }
                 Stage::Idle => {
-                    let ask = Ask::new();
-                    self.stage = if let Some(pass) = self.shared.enter_plainly(1) {
+                    *stage = if let Some(pass) = self.shared.enter_plainly(1) {
                         Stage::unsent(Permit::plain(self.shared.clone(), pass))
-                    } else if let Some(admitted) = self.shared.enter_quietly(&ask) {
-                        Stage::unsent(Permit::new(self.shared.clone(), admitted))
                     } else {
-                        match Arrival::new(&self.shared, ask, Kind::Readiness) {
+                        match Arrival::new(&self.shared, Ask::new(), Kind::Readiness) {
                             Arrival::Permit(permit) => Stage::unsent(permit),
                             Arrival::Waiting(waiting) => Stage::Waiting(Box::pin(waiting)),
                             Arrival::Refused(refused) => {
@@ -96,7 +97,7 @@ where
     ///
     /// If it was not made ready.
     fn call(&mut self, request: Req) -> Self::Future {
-        let Stage::Ready(permit) = std::mem::replace(&mut self.stage, Stage::Idle) else {
+        let Stage::Ready(permit) = mem::replace(self.stage.get_mut(), Stage::Idle) else {
             panic!("called without being made ready");
         };
         let mut permit = permit;

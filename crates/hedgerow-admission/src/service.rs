@@ -1,6 +1,7 @@
 //! The service that asks for each request.
 
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +14,7 @@ use crate::ask::{Ask, Asks};
 use crate::error::ShedReason;
 use crate::future::ResponseFuture;
 use crate::layer::{Extras, Parts};
-use crate::permit::{Arrival, Permit};
+use crate::permit::Arrival;
 use crate::queue::Kind;
 use crate::review::Reviews;
 use crate::shared::Shared;
@@ -126,63 +127,51 @@ where
             future.run(self.inner.call(request));
             return future;
         }
-        self.ask(request, cost.is_some())
+        self.ask(request)
     }
 }
 
 impl<S, A, V, T> AdmissionService<S, Parts<A, V>, T> {
-    /// All that a request may ask; `waits` if there was no place for it the plain way.
+    /// All that a request may ask: it starts, waits or is refused.
     #[inline(never)]
-    fn ask<Req>(&mut self, mut request: Req, waits: bool) -> ResponseFuture<S, Parts<A, V>, Req, T>
+    fn ask<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Parts<A, V>, Req, T>
     where
         S: Service<Req> + Clone,
         A: Asks<Req, T>,
     {
-        let Some(ask) = self.core.parts.read(&request) else {
-            let refused = self.core.shared.refuse(ShedReason::AskPanicked);
-            return ResponseFuture::refused(refused, self.core.clone());
-        };
-        let admitted = if waits && self.core.shared.is_plain() {
-            None
-        } else {
-            self.core.shared.enter_quietly(&ask)
-        };
-        let Some(admitted) = admitted else {
-            return self.queue(ask, request);
-        };
         let core = self.core.clone();
-        let permit = Permit::new(core.shared.clone(), admitted).unsent();
-        if !self.ready {
-            let next = (self.inner.clone(), request);
-            return ResponseFuture::admitted(permit, next, core);
-        }
-        self.ready = false;
-        let mut permit = permit;
-        permit.set_sent();
-        core.parts.asks.assign(&mut request, permit.resource());
-        let running = self.inner.call(request);
-        ResponseFuture::sent(running, permit, core)
-    }
-}
-
-impl<S, P, T> AdmissionService<S, P, T> {
-    /// The request joins the queue.
-    #[cold]
-    fn queue<Req>(&mut self, ask: Ask, request: Req) -> ResponseFuture<S, P, Req, T>
-    where
-        S: Service<Req> + Clone,
-    {
-        // What was reserved below is given back: nothing is held while waiting.
-        let fresh = self.inner.clone();
-        let next = (self.inner.clone(), request);
-        self.inner = fresh;
-        self.ready = false;
-        let core = self.core.clone();
+        let Some(ask) = core.parts.read(&request) else {
+            self.release();
+            let refused = core.shared.refuse(ShedReason::AskPanicked);
+            return ResponseFuture::refused(refused, core);
+        };
         match Arrival::new(&core.shared, ask, Kind::Request) {
-            Arrival::Permit(permit) => ResponseFuture::admitted(permit, next, core),
-            Arrival::Waiting(waiting) => ResponseFuture::waiting(waiting, next, core),
-            Arrival::Refused(refused) => ResponseFuture::refused(refused, core),
+            Arrival::Permit(mut permit) if mem::take(&mut self.ready) => {
+                permit.leaves();
+                core.parts.asks.assign(&mut request, permit.resource());
+                ResponseFuture::sent(self.inner.call(request), permit, core)
+            }
+            Arrival::Permit(permit) => {
+                ResponseFuture::admitted(permit, (self.inner.clone(), request), core)
+            }
+            Arrival::Waiting(waiting) => {
+                self.release();
+                ResponseFuture::waiting(waiting, (self.inner.clone(), request), core)
+            }
+            Arrival::Refused(refused) => {
+                self.release();
+                ResponseFuture::refused(refused, core)
+            }
         }
+    }
+
+    /// What was reserved below is given back: nothing is held while waiting.
+    fn release(&mut self)
+    where
+        S: Clone,
+    {
+        self.inner = self.inner.clone();
+        self.ready = false;
     }
 }
 

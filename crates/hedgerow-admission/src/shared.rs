@@ -56,8 +56,6 @@ pub(crate) struct Shared<T> {
     pub(crate) plain: Plain,
     /// Nobody wants to know how a request ended.
     pub(crate) light: bool,
-    /// Whether an admission needs to know the time, though nobody waits.
-    pub(crate) timed: bool,
     pub(crate) ids: AtomicU64,
 }
 
@@ -183,12 +181,6 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Whether there is a plain way at all.
-    #[inline]
-    pub(crate) const fn is_plain(&self) -> bool {
-        !matches!(self.plain, Plain::No)
-    }
-
     #[inline(always)]
     fn take_place(
         &self,
@@ -246,7 +238,6 @@ impl<T> Shared<T> {
                 state.end_plainly();
             }
             state.pump(&shared.rules, now, wakes);
-            state.tell_drained(wakes);
             state.waiting
         });
         self.catch_up(limit, waiting);
@@ -261,24 +252,6 @@ impl<T> Shared<T> {
         }
     }
 
-    /// One who finds a place without waiting, if so.
-    #[inline]
-    pub(crate) fn enter_quietly(&self, ask: &Ask) -> Option<Admitted> {
-        if self.recorder.is_some() {
-            return None;
-        }
-        let limit = self.limit.now();
-        let at = (self.timed || ask.deadline.is_some()).then(clock);
-        let mut state = self.state.lock();
-        state.told(limit);
-        let grant = state.enter_quietly(&self.rules, ask, at)?;
-        Some(Admitted {
-            grant,
-            at,
-            story: None,
-        })
-    }
-
     /// One who comes only if it need not wait.
     pub(crate) fn enter_at_once(&self, ask: &Ask) -> Option<Admitted> {
         let limit = self.limit.now();
@@ -286,7 +259,7 @@ impl<T> Shared<T> {
         let (grant, moment) = {
             let mut state = self.state.lock();
             state.told(limit);
-            let grant = state.enter_quietly(&self.rules, ask, Some(now))?;
+            let grant = state.enter_at_once(&self.rules, ask, now)?;
             (grant, state.moment())
         };
         let story = self.story(ask);
@@ -416,17 +389,13 @@ impl<T> Shared<T> {
     /// A waiter leaves by itself.
     pub(crate) fn leave(&self, id: Id, arrived: Instant, story: Option<Box<Story>>) {
         let limit = self.limit.now();
-        let mut moment = None;
-        let mut waiting = 0;
-        let ended = self.with(|shared, state, now, wakes| {
+        let (ended, moment, now) = self.with(|shared, state, now, wakes| {
             state.told(limit);
             let ended = state.leave(&shared.rules, id, now, wakes);
-            moment = Some((state.moment(), now));
-            waiting = state.waiting;
-            ended
+            (ended, state.moment(), now)
         });
-        self.catch_up(limit, waiting);
-        if let (Some(mut story), Some((moment, now))) = (story, moment) {
+        self.catch_up(limit, moment.queued);
+        if let Some(mut story) = story {
             story.waited = now.saturating_duration_since(arrived);
             let happened = match ended {
                 Ended::Aborted => Happened::AbortedWaiting,

@@ -28,7 +28,6 @@ mod default;
 mod member;
 mod assemble;
 mod wrap;
-mod lone;
 mod order;
 mod explain;
 mod describe;

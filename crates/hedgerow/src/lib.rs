@@ -153,6 +153,8 @@ pub use hedgerow_latency::hlog;
 /// The crates beneath, for the types that one rarely names: how requests are copied, response
 /// futures, a layer's parts.
 pub mod crates {
+    #[cfg(feature = "admission")]
+    pub use hedgerow_admission as admission;
     #[cfg(feature = "hedge")]
     pub use hedgerow_hedge as hedge;
     #[cfg(feature = "http")]

@@ -26,6 +26,9 @@ impl State {
         if let Some(reason) = self.refuses(rules, &ask, kind, now) {
             return Entered::Refused(self.overloaded(reason, Duration::ZERO, now));
         }
+        if let Some(grant) = self.start_at_once(rules, &ask, now) {
+            return Entered::Granted(grant);
+        }
         let lane = self.lanes.lane(ask.key.as_ref(), ask.priority);
         self.number += 1;
         let id = self.waiters.insert(ask, kind, now, lane, self.number);
@@ -58,6 +61,21 @@ impl State {
             }
         }
         Entered::Waits(id)
+    }
+
+    /// One comes only if it need not wait; if it must, nothing is counted.
+    pub(crate) fn enter_at_once(
+        &mut self,
+        rules: &Rules,
+        ask: &Ask,
+        now: Instant,
+    ) -> Option<Grant> {
+        if self.refuses(rules, ask, Kind::Request, now).is_some() {
+            return None;
+        }
+        let grant = self.start_at_once(rules, ask, now)?;
+        self.counts.entered += 1;
+        Some(grant)
     }
 
     /// What became of one that came, if it need not wait.

@@ -273,50 +273,24 @@ impl State {
         self.waiting == 0 && (self.running > 0 || self.drained.is_empty())
     }
 
-    /// Whether one who comes now, with nobody waiting, finds a place: the quiet way.
-    #[inline]
-    pub(crate) fn enter_quietly(
+    /// One starts who comes while nobody waits, if there is enough of everything.
+    pub(super) fn start_at_once(
         &mut self,
         rules: &Rules,
         ask: &Ask,
-        now: Option<Instant>,
+        now: Instant,
     ) -> Option<Grant> {
-        if !self.has_room() || !rules.quiet {
+        if !self.has_room() || !rules.quiet || self.lanes.is_full(ask.key.as_ref()) {
             return None;
         }
-        let late = |now| {
-            ask.deadline
-                .is_some_and(|deadline| deadline.has_passed(now))
+        let Start::Now(grant) = Self::start(&mut self.places, rules, ask, now) else {
+            return None;
         };
-        if now.is_some_and(late) {
-            return None;
-        }
-        if rules.rates.is_empty() && self.places.is_none() && ask.key.is_none() {
-            self.running += 1;
-            self.counts.entered += 1;
-            self.counts.at_once += 1;
-            self.counts.started += 1;
-            return Some(Grant {
-                receipt: Receipt::default(),
-                resource: None,
-                key: None,
-                cost: ask.cost,
-            });
-        }
-        if self.lanes.is_full(ask.key.as_ref()) {
-            return None;
-        }
-        match Self::start(&mut self.places, rules, ask, now?) {
-            Start::Now(grant) => {
-                self.running += 1;
-                self.counts.entered += 1;
-                self.counts.at_once += 1;
-                self.counts.started += 1;
-                self.lanes.started(grant.key.as_ref());
-                Some(grant)
-            }
-            Start::Asked(_) | Start::Stuck(_) | Start::Blocked(_) | Start::Never(_) => None,
-        }
+        self.running += 1;
+        self.counts.at_once += 1;
+        self.counts.started += 1;
+        self.lanes.started(grant.key.as_ref());
+        Some(grant)
     }
 
     /// Takes one out of all lists.
@@ -497,8 +471,9 @@ impl State {
                 self.lanes.unblock_key(grant.key.as_ref());
             }
             self.pump(rules, now, wakes);
+        } else {
+            self.tell_drained(wakes);
         }
-        self.tell_drained(wakes);
     }
 
     /// Those that wait for the whole to be empty are woken when it is.

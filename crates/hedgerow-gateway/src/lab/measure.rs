@@ -50,19 +50,16 @@ impl Row<'_> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pace {
     pub(crate) calls: u64,
-    pub(crate) core_seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            calls,
-            core_seconds,
-        } = self;
-        let rate = *calls as f64 / core_seconds.max(1e-9) / 1e3;
+        let Self { calls, seconds } = self;
+        let rate = *calls as f64 / seconds.max(1e-9) / 1e3;
         write!(
             f,
-            "{calls} calls in {core_seconds:.1} s, added up: {rate:.0},000 simulated calls a second and thread"
+            "{calls} calls in {seconds:.1} s, added up: {rate:.0},000 simulated calls a second and thread"
         )
     }
 }
@@ -72,10 +69,10 @@ impl Pace {
     pub(crate) fn timed<T>(work: impl FnOnce() -> T, calls: impl FnOnce(&T) -> u64) -> (Self, T) {
         let started = real_now();
         let result = work();
-        let core_seconds = started.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         let pace = Self {
             calls: calls(&result),
-            core_seconds,
+            seconds,
         };
         (pace, result)
     }
@@ -85,7 +82,7 @@ impl std::iter::Sum for Pace {
     fn sum<I: Iterator<Item = Self>>(paces: I) -> Self {
         paces.fold(Self::default(), |sum, pace| Self {
             calls: sum.calls + pace.calls,
-            core_seconds: sum.core_seconds + pace.core_seconds,
+            seconds: sum.seconds + pace.seconds,
         })
     }
 }

@@ -19,7 +19,6 @@ use super::admission::{AdmissionPart, WaitsIn};
 use super::assemble::{HedgePart, Part, Stack};
 use super::deadline::{self, DeadlinePart};
 use super::hedge::{ConfiguredPolicy, Protocol};
-use super::lone::Lone;
 use super::retry::RetryPart;
 use crate::judge::RefusalsAskToWait;
 
@@ -198,7 +197,7 @@ where
         Part::Admission(admission) => match admission.waits_in {
             WaitsIn::Ready => {
                 let layer = ReadyAdmissionLayer::new(admission.gate.clone());
-                boxed(Lone::new(layer.layer(inner)))
+                boxed(layer.layer(inner))
             }
             WaitsIn::Call => {
                 let asked = admission.asked.clone();
