@@ -89,7 +89,10 @@ use crate::service::AdmissionService;
 ///
 /// # Cost
 ///
-/// No allocation, and one lock at either end: see `overhead` in the benches.
+/// A request that asks nothing, at a gate without a pool and with one rate at most that is not per key,
+/// allocates nothing when nobody waits: one lock at either end, and one more for the rate. What has a cost,
+/// a key, a deadline or a resource, and what waits, allocates once or twice. When every call waits it
+/// costs more than tower's `ConcurrencyLimit`: `overhead` and `saturated` in the benches print both.
 #[derive(Clone)]
 pub struct AdmissionLayer<A = Same, V = Judged<OkWins>, T = ()> {
     gate: Gate<T>,

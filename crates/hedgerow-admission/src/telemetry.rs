@@ -8,6 +8,8 @@ mod metrics;
 pub use self::metrics::Metrics;
 pub use self::traces::Traces;
 
+use hedgerow_core::is_name_prefix;
+
 use crate::ask::Priority;
 use crate::error::BuildError;
 use crate::limit::Outcome;
@@ -17,9 +19,7 @@ const PREFIX: &str = "hedgerow";
 
 /// Letters, digits, `_`, `:` and `.`, not beginning with a digit: what every exporter can carry.
 fn checked(prefix: String) -> Result<String, BuildError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
-    let begins = prefix.starts_with(|c: char| fine(c) && !c.is_ascii_digit() && c != '.');
-    if begins && !prefix.ends_with('.') && prefix.chars().all(fine) {
+    if is_name_prefix(&prefix) {
         Ok(prefix)
     } else {
         Err(BuildError::Prefix(prefix))

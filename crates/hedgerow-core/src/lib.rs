@@ -37,7 +37,7 @@ pub use crate::copies::{ByClone, ByReplay, Copies, Edited, ReplayWith};
 pub use crate::deadline::Deadline;
 pub use crate::error::{BoxError, cause_ref};
 pub use crate::latency::LatencyView;
-pub use crate::recorder::Recorder;
+pub use crate::recorder::{Recorder, is_name_prefix};
 pub use crate::replay::Replay;
 
 #[cfg(feature = "http")]

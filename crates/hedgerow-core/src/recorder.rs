@@ -33,6 +33,16 @@ pub trait Recorder<E> {
     }
 }
 
+/// Whether the names of metrics and targets may begin with this: letters, digits, `_`, `:` and `.`, no
+/// digit and no dot at its beginning, no dot at its end. For the `telemetry` of layers.
+#[doc(hidden)]
+#[must_use]
+pub fn is_name_prefix(prefix: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
+    let begins = prefix.starts_with(|c: char| fine(c) && !c.is_ascii_digit() && c != '.');
+    begins && !prefix.ends_with('.') && prefix.chars().all(fine)
+}
+
 // === impl Recorder ===
 
 impl<E> Recorder<E> for () {

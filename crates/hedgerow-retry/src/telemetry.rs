@@ -14,6 +14,8 @@ mod metrics;
 pub use self::metrics::Metrics;
 pub use self::traces::Traces;
 
+use hedgerow_core::is_name_prefix;
+
 use crate::error::{RetryBuildError, StopReason};
 use crate::info::TryOutcome;
 
@@ -22,9 +24,7 @@ const PREFIX: &str = "hedgerow_retry";
 
 /// Letters, digits, `_`, `:` and `.`, not beginning with a digit: what every exporter can carry.
 fn checked(prefix: String) -> Result<String, RetryBuildError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
-    let begins = prefix.starts_with(|c: char| fine(c) && !c.is_ascii_digit() && c != '.');
-    if begins && !prefix.ends_with('.') && prefix.chars().all(fine) {
+    if is_name_prefix(&prefix) {
         Ok(prefix)
     } else {
         Err(RetryBuildError::Prefix(prefix))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::limit::bounds::{Bounds, Published};
+use crate::limit::bounds::{Bounds, Published, bounds_setters};
 use crate::limit::error::LimitError;
 use crate::limit::health::{Health, is_bound, ln_nanos};
 use crate::limit::{LimitPolicy, Outcome, Sample};
@@ -85,23 +85,7 @@ struct State {
 }
 
 impl AimdConfig {
-    /// Sets the smallest limit, at least 1. Defaults to 1.
-    pub const fn min(mut self, limit: usize) -> Self {
-        self.bounds.min = limit;
-        self
-    }
-
-    /// Sets the limit it begins with. Defaults to 20.
-    pub const fn initial(mut self, limit: usize) -> Self {
-        self.bounds.initial = limit;
-        self
-    }
-
-    /// Sets the largest limit, at most 1,000,000. Defaults to 1,000.
-    pub const fn max(mut self, limit: usize) -> Self {
-        self.bounds.max = limit;
-        self
-    }
+    bounds_setters!();
 
     /// Sets what remains of the limit when it falls, 0.1 to 0.99. Defaults to 0.9.
     pub const fn backoff(mut self, share: f64) -> Self {

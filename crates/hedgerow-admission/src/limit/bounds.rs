@@ -65,3 +65,27 @@ impl Published {
         self.0.store(limit, Ordering::Relaxed);
     }
 }
+
+/// The setters of the bounds, for the configuration of every limit that has them.
+macro_rules! bounds_setters {
+    () => {
+        /// Sets the smallest limit, at least 1. Defaults to 1.
+        pub const fn min(mut self, limit: usize) -> Self {
+            self.bounds.min = limit;
+            self
+        }
+
+        /// Sets the limit it begins with. Defaults to 20.
+        pub const fn initial(mut self, limit: usize) -> Self {
+            self.bounds.initial = limit;
+            self
+        }
+
+        /// Sets the largest limit, at most 1,000,000. Defaults to 1,000.
+        pub const fn max(mut self, limit: usize) -> Self {
+            self.bounds.max = limit;
+            self
+        }
+    };
+}
+pub(super) use bounds_setters;

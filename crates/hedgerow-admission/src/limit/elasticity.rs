@@ -7,7 +7,7 @@ use std::fmt;
 use parking_lot::Mutex;
 
 use self::state::State;
-use crate::limit::bounds::{Bounds, Published};
+use crate::limit::bounds::{Bounds, Published, bounds_setters};
 use crate::limit::error::LimitError;
 use crate::limit::{LimitPolicy, Sample};
 
@@ -100,23 +100,7 @@ pub struct Elasticity {
 }
 
 impl ElasticityConfig {
-    /// Sets the smallest limit, at least 1. Defaults to 1.
-    pub const fn min(mut self, limit: usize) -> Self {
-        self.bounds.min = limit;
-        self
-    }
-
-    /// Sets the limit it begins with. Defaults to 20.
-    pub const fn initial(mut self, limit: usize) -> Self {
-        self.bounds.initial = limit;
-        self
-    }
-
-    /// Sets the largest limit, at most 1,000,000. Defaults to 1,000.
-    pub const fn max(mut self, limit: usize) -> Self {
-        self.bounds.max = limit;
-        self
-    }
+    bounds_setters!();
 
     /// Sets the elasticity it steers to, 0.05 to 0.9: less for more throughput, more for shorter
     /// latencies. Defaults to 0.2.

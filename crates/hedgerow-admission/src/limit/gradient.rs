@@ -4,7 +4,7 @@ use std::fmt;
 
 use parking_lot::Mutex;
 
-use crate::limit::bounds::{Bounds, Published};
+use crate::limit::bounds::{Bounds, Published, bounds_setters};
 use crate::limit::error::LimitError;
 use crate::limit::rounds::{FAR, Rounds};
 use crate::limit::{LimitPolicy, Sample};
@@ -73,23 +73,7 @@ pub struct Gradient {
 }
 
 impl GradientConfig {
-    /// Sets the smallest limit, at least 1. Defaults to 1.
-    pub const fn min(mut self, limit: usize) -> Self {
-        self.bounds.min = limit;
-        self
-    }
-
-    /// Sets the limit it begins with. Defaults to 20.
-    pub const fn initial(mut self, limit: usize) -> Self {
-        self.bounds.initial = limit;
-        self
-    }
-
-    /// Sets the largest limit, at most 1,000,000. Defaults to 1,000.
-    pub const fn max(mut self, limit: usize) -> Self {
-        self.bounds.max = limit;
-        self
-    }
+    bounds_setters!();
 
     /// Sets how many times the long-term latency is put up with, 1 to 4. Defaults to 1.05.
     pub const fn tolerance(mut self, ratio: f64) -> Self {
