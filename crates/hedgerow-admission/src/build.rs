@@ -13,10 +13,11 @@ use crate::event::AdmissionEvent;
 use crate::gate::Gate;
 use crate::ledger::{Ledger, LocalLedger, MAX_RATES};
 use crate::limit::LimitPolicy;
+use crate::plain::Plain;
 use crate::pool::Pool;
 use crate::queue::{Queue, Rules, State};
 use crate::rate::{Rate, Unit};
-use crate::shared::{Limit, Plain, Shared, Told};
+use crate::shared::{Limit, Shared, Told};
 use crate::sync::Mutex;
 
 const MOST_AT_ONCE: usize = 1_000_000;

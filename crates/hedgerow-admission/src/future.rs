@@ -14,9 +14,10 @@ use crate::error::Overloaded;
 use crate::layer::Parts;
 use crate::limit::Outcome;
 use crate::permit::{Permit, Waiting};
+use crate::plain::Pass;
 use crate::review::{Review, Reviews};
 use crate::service::Core;
-use crate::shared::{Pass, Shared};
+use crate::shared::Shared;
 
 /// The response future of [`AdmissionService`](crate::AdmissionService).
 ///

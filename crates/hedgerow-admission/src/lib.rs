@@ -53,6 +53,8 @@ mod build;
 mod ask;
 mod permit;
 mod shared;
+mod plain;
+mod story;
 mod queue;
 mod limit;
 mod rate;

@@ -14,10 +14,12 @@ use crate::ask::Ask;
 use crate::error::{Overloaded, ShedReason};
 use crate::ledger::{Decision, Later};
 use crate::limit::Outcome;
+use crate::plain::Pass;
 use crate::pool::Verdict;
 use crate::queue::{Grant, Id, Kind, Looked};
 use crate::review::Review;
-use crate::shared::{Admitted, Came, Ending, Pass, Shared, Story};
+use crate::shared::{Admitted, Came, Ending, Shared};
+use crate::story::Story;
 
 /// The right to run. It is given back when it is dropped.
 ///

@@ -1,9 +1,12 @@
 //! In which order waiters start, and which of them are given up.
 
+mod words;
 mod state;
 mod come;
 mod turn;
 mod overdue;
+mod keeper;
+mod wakes;
 mod lanes;
 mod waiters;
 #[cfg(all(test, hedgerow_loom))]
@@ -13,8 +16,10 @@ use std::time::Duration;
 
 use crate::error::BuildError;
 
-pub(crate) use self::state::{Closed, Ended, Entered, Grant, Looked, Rules, State, Wakes};
+pub(crate) use self::state::State;
 pub(crate) use self::waiters::{Id, Kind};
+pub(crate) use self::wakes::Wakes;
+pub(crate) use self::words::{Closed, Ended, Entered, Grant, Looked, Rules};
 
 /// In which order waiters start, and which of them are given up: freely combined.
 ///

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use hedgerow_core::Recorder;
 use hedgerow_latency::Latency;
 
-use crate::ask::{Ask, Priority};
+use crate::ask::Ask;
 use crate::error::{Overloaded, ShedReason};
 use crate::event::{AdmissionEvent, Happened};
-use crate::key::Key;
-use crate::ledger::{BookId, Decision, LocalLedger, Receipt};
+use crate::ledger::Decision;
 use crate::limit::{LimitPolicy, Outcome, Sample};
+use crate::plain::Plain;
 use crate::pool::Verdict;
 use crate::queue::{Closed, Ended, Entered, Grant, Id, Kind, Looked, Rules, State, Wakes};
 use crate::review::Review;
+use crate::story::{Moment, Story};
 use crate::sync::Mutex;
 
 /// Where the limit comes from.
@@ -26,18 +27,6 @@ pub(crate) enum Limit {
     Number(AtomicUsize),
     /// A policy, and the number that it is overridden by.
     Policy(Arc<dyn LimitPolicy>, AtomicUsize),
-}
-
-/// What a request without a key and a deadline needs when nobody waits.
-pub(crate) enum Plain {
-    /// More than that: the long way.
-    No,
-    /// A place.
-    Place,
-    /// A place, and when it was given.
-    Timed,
-    /// A place, and something of one rate.
-    Rate(Arc<LocalLedger>, BookId),
 }
 
 pub(crate) type Told = Option<Arc<dyn Recorder<AdmissionEvent> + Send + Sync>>;
@@ -57,41 +46,6 @@ pub(crate) struct Shared<T> {
     /// Nobody wants to know how a request ended.
     pub(crate) light: bool,
     pub(crate) ids: AtomicU64,
-}
-
-/// What the events of one request say.
-#[derive(Debug)]
-pub(crate) struct Story {
-    id: u64,
-    label: Option<Key>,
-    key: Option<Key>,
-    priority: Priority,
-    cost: u64,
-    pub(crate) waited: Duration,
-}
-
-/// What one has that was admitted the plain way: no more than it needs to be given back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pass {
-    /// When, if anybody wants to know.
-    pub(crate) at: Option<Instant>,
-    /// The word of the receipt for the one rate.
-    pub(crate) word: u64,
-    pub(crate) cost: u64,
-}
-
-impl Pass {
-    /// As the queue keeps it.
-    pub(crate) fn grant(self) -> Grant {
-        let mut receipt = Receipt::default();
-        receipt.0[0] = self.word;
-        Grant {
-            receipt,
-            resource: None,
-            key: None,
-            cost: self.cost,
-        }
-    }
 }
 
 /// One that was admitted.
@@ -123,14 +77,6 @@ pub(crate) enum Came {
     Refused(Overloaded),
 }
 
-/// The figures of the moment.
-#[derive(Clone, Copy)]
-struct Moment {
-    active: usize,
-    queued: usize,
-    limit: usize,
-}
-
 impl Limit {
     /// `None` from a policy that panics: the limit that it said last holds.
     #[inline]
@@ -152,101 +98,15 @@ impl Limit {
     }
 }
 
-fn clock() -> Instant {
+pub(crate) fn clock() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-impl State {
-    fn moment(&self) -> Moment {
-        Moment {
-            active: self.running,
-            queued: self.waiting,
-            limit: self.limit,
-        }
-    }
-}
-
 impl<T> Shared<T> {
-    /// One who finds a place, and nobody waits: the quietest way of all.
-    #[inline(always)]
-    pub(crate) fn enter_plainly(&self, cost: u64) -> Option<Pass> {
-        match &self.plain {
-            Plain::No => None,
-            Plain::Place => self.take_place(None, cost, || Some(0)),
-            Plain::Timed => self.take_place(Some(clock()), cost, || Some(0)),
-            Plain::Rate(books, book) => {
-                let now = clock();
-                self.take_place(Some(now), cost, || books.take_one(*book, cost, now))
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn take_place(
-        &self,
-        at: Option<Instant>,
-        cost: u64,
-        take: impl FnOnce() -> Option<u64>,
-    ) -> Option<Pass> {
-        let limit = self.limit.now();
-        let mut state = self.state.lock();
-        state.told(limit);
-        if !state.has_room() {
-            return None;
-        }
-        let word = take()?;
-        state.start_plainly();
-        Some(Pass { at, word, cost })
-    }
-
-    /// One that came the plain way has ended; how is only asked if anybody wants to know.
-    #[inline(always)]
-    pub(crate) fn finish_pass(&self, pass: Pass, review: impl FnOnce() -> Review) {
-        if self.light {
-            return self.finish_plainly();
-        }
-        self.finish(&Ending {
-            grant: &pass.grant(),
-            at: pass.at,
-            story: None,
-            review: review(),
-            sent: true,
-        });
-    }
-
-    #[inline(always)]
-    fn finish_plainly(&self) {
-        // A hint: what it misses is seen under the lock.
-        if self.crowded.load(Ordering::Relaxed) {
-            return self.finish_for_others(true);
-        }
-        let mut state = self.state.lock();
-        if state.end_plainly() {
-            return;
-        }
-        drop(state);
-        self.finish_for_others(false);
-    }
-
-    /// Somebody waits for what has ended.
-    #[inline(never)]
-    fn finish_for_others(&self, ends: bool) {
-        let limit = self.limit.now();
-        let waiting = self.with(|shared, state, now, wakes| {
-            state.told(limit);
-            if ends {
-                state.end_plainly();
-            }
-            state.pump(&shared.rules, now, wakes);
-            state.waiting
-        });
-        self.catch_up(limit, waiting);
-    }
-
     /// A limit that changed after it was read, and before the lock was taken, would be missed by those
     /// who wait: whoever raised it saw nobody, or a place that was still taken.
     #[inline]
-    fn catch_up(&self, read: Option<usize>, waiting: usize) {
+    pub(crate) fn catch_up(&self, read: Option<usize>, waiting: usize) {
         if waiting > 0 && self.limit.now() != read {
             self.reconsider();
         }
@@ -524,43 +384,5 @@ impl<T> Shared<T> {
         let result = act(self, &mut self.state.lock(), now, &mut wakes);
         wakes.wake();
         result
-    }
-
-    fn story(&self, ask: &Ask) -> Option<Box<Story>> {
-        self.recorder.as_ref()?;
-        Some(Box::new(Story {
-            id: self.ids.fetch_add(1, Ordering::Relaxed) + 1,
-            label: ask.label.clone(),
-            key: ask.key.clone(),
-            priority: ask.priority,
-            cost: ask.cost,
-            waited: Duration::ZERO,
-        }))
-    }
-
-    fn tell(&self, story: Option<&Story>, what: Happened, moment: Moment, ran: Duration) {
-        let (Some(recorder), Some(story)) = (&self.recorder, story) else {
-            return;
-        };
-        // One of a type of its own may panic here too.
-        let wanted = catch_unwind(AssertUnwindSafe(|| recorder.enabled()));
-        if !wanted.unwrap_or(false) {
-            return;
-        }
-        let event = AdmissionEvent {
-            what,
-            id: story.id,
-            label: story.label.clone(),
-            key: story.key.clone(),
-            priority: story.priority,
-            cost: story.cost,
-            active: moment.active,
-            queued: moment.queued,
-            limit: (moment.limit < usize::MAX).then_some(moment.limit),
-            waited: story.waited,
-            ran,
-        };
-        // A recorder of a type of its own may panic.
-        let _ = catch_unwind(AssertUnwindSafe(|| recorder.record(&event)));
     }
 }

@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::DropRule;
-use super::state::{Closed, Entered, Grant, Rules, State, Wakes};
+use super::state::State;
 use super::waiters::{Id, Kind, List, Phase};
+use super::wakes::Wakes;
+use super::words::{Closed, Entered, Grant, Rules};
 use crate::ask::Ask;
 use crate::error::{Overloaded, ShedReason};
 use crate::ledger::BookId;

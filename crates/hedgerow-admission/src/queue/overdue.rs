@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::DropRule;
-use super::state::{Rules, State, Wakes};
+use super::state::State;
 use super::waiters::List;
+use super::wakes::Wakes;
+use super::words::Rules;
 use crate::error::ShedReason;
 
 impl State {

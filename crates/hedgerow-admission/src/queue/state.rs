@@ -1,8 +1,6 @@
 //! The queue itself: who runs, who waits, who is next. No clock, no lock, no user's code.
 
 use std::collections::BTreeSet;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
@@ -11,98 +9,15 @@ use std::time::{Duration, Instant};
 use super::Queue;
 use super::lanes::Lanes;
 use super::waiters::{Id, Kind, List, Phase, Waiters, Which};
+use super::wakes::Wakes;
+use super::words::{Closed, Counts, Grant, Rules, Start};
 use crate::ask::{Ask, Priority};
 use crate::error::{Overloaded, ShedReason};
 use crate::key::Key;
-use crate::ledger::Answer;
-use crate::ledger::{BookId, Claim, Decision, Later, Ledger, Receipt};
+use crate::ledger::{Answer, Decision, Receipt};
 use crate::pool::{Pick, Places};
-use crate::rate::Rate;
 
 const LEVELS: usize = Priority::ALL.len();
-
-/// What does not change while a gate lives.
-pub(crate) struct Rules {
-    pub(crate) queue: Queue,
-    pub(crate) rates: Vec<(BookId, Rate)>,
-    pub(crate) ledger: Arc<dyn Ledger>,
-    pub(crate) max_depth: usize,
-    pub(crate) max_wait: Duration,
-    /// The ledger answers at once: one who finds nobody waiting need not queue.
-    pub(crate) quiet: bool,
-    /// Some rate counts tokens, so that what was reserved is settled at the end.
-    pub(crate) settles: bool,
-}
-
-/// The right to run, and what has to be given back for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Grant {
-    pub(crate) receipt: Receipt,
-    pub(crate) resource: Option<u32>,
-    pub(crate) key: Option<Key>,
-    pub(crate) cost: u64,
-}
-
-/// What happened to one who came.
-pub(crate) enum Entered {
-    Granted(Grant),
-    Waits(Id),
-    Refused(Overloaded),
-}
-
-/// What a waiter finds when it looks.
-pub(crate) enum Looked {
-    /// Since then.
-    Granted(Grant, Instant),
-    Refused(Overloaded),
-    /// The ledger is being asked: the answer is awaited by the waiter.
-    Ask(Later<Decision>),
-    /// It waits on; if an instant is told, it must look again by then.
-    Waits(Option<Instant>),
-}
-
-/// How a waiter left that left by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It was waiting, or had not yet used its place.
-    Aborted,
-    /// It had been refused, and had not seen it.
-    Refused(Overloaded),
-}
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    /// Entered and started at once, the plain way; in none of the next three.
-    pub(crate) plain: u64,
-    pub(crate) entered: u64,
-    /// Without a wait.
-    pub(crate) at_once: u64,
-    pub(crate) started: u64,
-    pub(crate) finished: u64,
-    pub(crate) aborted: u64,
-    pub(crate) shed: [u64; ShedReason::ALL.len()],
-}
-
-/// Whether new ones are admitted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Closed {
-    #[default]
-    No,
-    /// Nobody enters, who waits is served.
-    Draining,
-    /// Nobody enters, nobody waits.
-    Yes,
-}
-
-/// Who is to be woken once the lock is free.
-#[derive(Default)]
-pub(crate) struct Wakes {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
-    /// Not woken but dropped: the last of a task's wakers may drop the task, and its permit with it.
-    forgotten: Option<Waker>,
-}
 
 /// The queue.
 pub(crate) struct State {
@@ -143,42 +58,6 @@ pub(crate) struct State {
     pace_ns: f64,
     /// Those that wait for the whole to be empty.
     pub(crate) drained: Vec<Waker>,
-}
-
-pub(super) enum Start {
-    Now(Grant),
-    Asked(Later<Decision>),
-    Stuck(Instant),
-    Blocked(Instant),
-    Never(ShedReason),
-}
-
-impl Wakes {
-    pub(crate) fn add(&mut self, waker: Waker) {
-        if self.first.is_none() {
-            self.first = Some(waker);
-        } else {
-            self.rest.push(waker);
-        }
-    }
-
-    /// Drops it once the lock is free.
-    pub(super) fn forget(&mut self, waker: Option<Waker>) {
-        if waker.is_some() {
-            self.forgotten = waker;
-        }
-    }
-
-    /// Wakes them; the lock must be free.
-    #[inline]
-    pub(crate) fn wake(self) {
-        // A waker that panics must not cost the others theirs.
-        let wake = |waker: Waker| drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
-        if let Some(first) = self.first {
-            wake(first);
-            self.rest.into_iter().for_each(wake);
-        }
-    }
 }
 
 impl State {
@@ -316,12 +195,6 @@ impl State {
             self.keeper = None;
             self.armed = None;
         }
-    }
-
-    /// Whether nobody is to be given up by now, and no rate has something again: who looks after the
-    /// clock has said so.
-    pub(super) fn is_quiet_until(&self, now: Instant) -> bool {
-        !self.hurry && matches!(self.armed, Some(Some(armed)) if now < armed)
     }
 
     /// Starts whoever may start, and gives up whoever must be given up.
@@ -502,51 +375,6 @@ impl State {
         self.pump(rules, now, wakes);
     }
 
-    /// Sees to it that somebody looks after the clock.
-    pub(super) fn keep(&mut self, rules: &Rules, wakes: &mut Wakes) {
-        if self.waiting == 0 {
-            return;
-        }
-        if let Some(id) = self.keeper {
-            // It looks soon, or by the time at which it must.
-            if !mem::take(&mut self.hurry) {
-                return;
-            }
-            let Some(armed) = self.armed else { return };
-            let due = self.due(rules);
-            if due.is_none() || armed.is_some_and(|armed| due.is_some_and(|due| armed <= due)) {
-                return;
-            }
-            self.armed = None;
-            self.wake(id, wakes);
-            return;
-        }
-        // Who has no waker yet has not been polled, and takes the post when it is.
-        let hindmost = self.arrivals.iter().rev().find_map(List::last);
-        let foremost = self.arrivals.iter().find_map(List::first);
-        let fit = |id: &Id| self.waiters[*id as usize].waker.is_some();
-        if let Some(id) = hindmost.filter(fit).or_else(|| foremost.filter(fit)) {
-            self.keeper = Some(id);
-            self.armed = None;
-            self.wake(id, wakes);
-        } else if self.polled > 0 {
-            // Services that get ready, or one between two that were never polled.
-            let mut ready = self.waiters.waiting();
-            let ready = ready.find(|(_, waiter)| waiter.waker.is_some());
-            if let Some((id, _)) = ready {
-                self.keeper = Some(id);
-                self.armed = None;
-                self.wake(id, wakes);
-            }
-        }
-    }
-
-    fn wake(&self, id: Id, wakes: &mut Wakes) {
-        if let Some(waker) = &self.waiters[id as usize].waker {
-            wakes.add(waker.clone());
-        }
-    }
-
     pub(super) fn paced(&mut self, now: Instant) {
         if let Some(last) = self.last_start.replace(now) {
             let apart = now.saturating_duration_since(last).as_secs_f64() * 1e9;
@@ -585,23 +413,5 @@ impl State {
 fn put_back(places: &mut Option<Places>, resource: Option<u32>) {
     if let (Some(resource), Some(places)) = (resource, places) {
         places.put_back(resource);
-    }
-}
-
-impl Rules {
-    pub(crate) fn claim<'a>(&'a self, key: Option<&'a Key>, cost: u64, now: Instant) -> Claim<'a> {
-        Claim {
-            rates: &self.rates,
-            key,
-            cost,
-            now,
-        }
-    }
-
-    pub(crate) fn refund(&self, grant: &Grant, now: Instant, sent: bool) {
-        if !self.rates.is_empty() {
-            let claim = self.claim(grant.key.as_ref(), grant.cost, now);
-            self.ledger.refund(&claim, grant.receipt, sent);
-        }
     }
 }

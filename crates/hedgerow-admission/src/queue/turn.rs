@@ -3,8 +3,10 @@
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::state::{Closed, Ended, Grant, Looked, Rules, State, Wakes};
+use super::state::State;
 use super::waiters::{Id, Kind, Phase};
+use super::wakes::Wakes;
+use super::words::{Closed, Ended, Grant, Looked, Rules};
 use crate::ask::Ask;
 use crate::error::ShedReason;
 use crate::ledger::{Decision, Receipt};

@@ -5,7 +5,7 @@ use std::ops::{Index, IndexMut};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::state::Grant;
+use super::words::Grant;
 use crate::ask::Ask;
 use crate::error::Overloaded;
 use crate::error::ShedReason;
