@@ -1,6 +1,7 @@
 //! Where rates are kept: in this process, or shared with others.
 
 mod local;
+mod book;
 mod even;
 mod metered;
 

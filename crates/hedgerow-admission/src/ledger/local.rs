@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::even::Even;
-use super::metered::Metered;
+use super::book::{At, Book};
 use super::{Answer, BookId, Claim, Correction, Decision, Leased, Ledger, Receipt};
 use crate::error::BuildError;
 use crate::key::Key;
-use crate::rate::{MOST, Rate, Unit};
+use crate::rate::{MOST, Rate};
 use crate::sync::Mutex;
 
 /// Keeps the rates of one process; answers at once.
@@ -118,136 +117,10 @@ impl Default for LocalLedger {
     }
 }
 
-/// The book of a rate, or of a key of it.
-enum Book {
-    Requests(Even),
-    Tokens(Metered),
-}
-
-/// An instant, as the books of tokens count it.
-#[derive(Clone, Copy)]
-struct At {
-    now: Instant,
-    epoch: Instant,
-}
-
-impl At {
-    fn nanos(self) -> u64 {
-        self.nanos_of(self.now)
-    }
-
-    fn nanos_of(self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.epoch);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    fn instant(self, nanos: u64) -> Instant {
-        // An instant that no clock can say is as good as a year from now, and asked about again.
-        let year = Duration::from_secs(366 * 86_400);
-        let at = self.epoch.checked_add(Duration::from_nanos(nanos));
-        at.unwrap_or(self.now + year)
-    }
-}
-
 impl Books {
     fn at(&mut self, now: Instant) -> At {
         let epoch = *self.epoch.get_or_insert(now);
         At { now, epoch }
-    }
-}
-
-impl Book {
-    fn new(rate: &Rate, at: Option<At>) -> Self {
-        let Rate {
-            limit,
-            period,
-            burst,
-            ..
-        } = *rate;
-        match rate.unit {
-            Unit::Requests => Self::Requests(Even::new(limit, period, burst)),
-            Unit::Tokens => {
-                Self::Tokens(Metered::new(limit, period, burst, at.map_or(0, At::nanos)))
-            }
-        }
-    }
-
-    /// When so much may be taken; `None` if never.
-    fn when(&self, at: At, cost: u64) -> Option<Instant> {
-        match self {
-            Self::Requests(book) => Some(book.when(at.now)),
-            Self::Tokens(book) => {
-                let now = at.nanos();
-                let when = book.when(now, cost)?;
-                Some(if when <= now {
-                    at.now
-                } else {
-                    at.instant(when)
-                })
-            }
-        }
-    }
-
-    /// Takes what `when` has allowed now; what is told is the word of the receipt.
-    fn take(&mut self, at: At, cost: u64, next: &mut u64) -> u64 {
-        let number = *next;
-        *next += 1;
-        match self {
-            Self::Requests(book) => {
-                book.try_take(at.now, number);
-            }
-            Self::Tokens(book) => book.take(at.nanos(), cost, number),
-        }
-        number
-    }
-
-    fn is_idle(&self, at: At) -> bool {
-        match self {
-            Self::Requests(book) => book.is_idle(at.now),
-            Self::Tokens(book) => book.is_idle(at.nanos()),
-        }
-    }
-
-    fn left(&self, at: At) -> u64 {
-        match self {
-            Self::Requests(book) => book.left(at.now),
-            Self::Tokens(book) => book.left(at.nanos()),
-        }
-    }
-
-    fn correct(&mut self, at: At, correction: Correction) {
-        let limit = correction.limit.map(|limit| limit.clamp(1, MOST));
-        let until = correction.pause.map(|pause| {
-            let far = at.now + Duration::from_secs(100 * 366 * 86_400);
-            at.now
-                .checked_add(pause)
-                .map_or(far, |until| until.min(far))
-        });
-        match self {
-            Self::Requests(book) => {
-                if let Some(limit) = limit {
-                    book.set_limit(at.now, limit, limit);
-                }
-                if let Some(left) = correction.left {
-                    book.leave(at.now, left);
-                }
-                if let Some(until) = until {
-                    book.pause(until);
-                }
-            }
-            Self::Tokens(book) => {
-                let now = at.nanos();
-                if let Some(limit) = limit {
-                    book.set_limit(now, limit, limit);
-                }
-                if let Some(left) = correction.left {
-                    book.leave(now, left);
-                }
-                if let Some(until) = until {
-                    book.pause(at.nanos_of(until));
-                }
-            }
-        }
     }
 }
 
