@@ -1,6 +1,7 @@
 //! The response future: waiting, getting ready, running.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,115 +10,142 @@ use hedgerow_core::BoxError;
 use pin_project::{pin_project, pinned_drop};
 use tower_service::Service;
 
-use crate::ask::Asks;
+use crate::ask::{Ask, Asks};
 use crate::error::Overloaded;
 use crate::layer::Parts;
 use crate::limit::Outcome;
-use crate::permit::{Permit, Waiting};
+use crate::permit::Permit;
 use crate::plain::Pass;
+use crate::queue::Kind;
 use crate::review::{Review, Reviews};
 use crate::service::Core;
-use crate::shared::Shared;
+use crate::shared::{Admitted, Shared};
+use crate::waiting::{Joined, Wait};
 
 /// The response future of [`AdmissionService`](crate::AdmissionService).
 ///
-/// Dropping it leaves the queue, or gives back the place and what was reserved.
+/// A request that found no place joins the queue when this is first polled. Dropping it leaves the queue,
+/// or gives back the place and what was reserved.
 #[pin_project(PinnedDrop)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S: Service<Req>, P, Req, T = ()> {
-    /// The call, once it was sent.
     #[pin]
-    running: Option<S::Future>,
-    /// What it came in with, if it came the plain way and has not ended.
-    pass: Option<Pass>,
-    /// All others. Boxed: most requests come the plain way.
-    long: Option<Pin<Box<Long<S, Req, T>>>>,
+    stage: Stage<S::Future, S, Req>,
+    hold: Hold<T>,
     core: Arc<Core<P, T>>,
 }
 
-/// A request that waits, or has more than a place and something of one rate.
-#[pin_project]
-pub(crate) struct Long<S, Req, T> {
-    #[pin]
-    waiting: Option<Waiting<T>>,
-    /// Once it was admitted.
-    permit: Option<Permit<T>>,
-    /// The clone that will send it, until it is sent.
-    next: Option<(S, Req)>,
-    refused: Option<Overloaded>,
+/// How far the call is.
+#[pin_project(project = StageProj, project_replace = StageOwned)]
+enum Stage<F, S, Req> {
+    /// The clone that sends it once it is admitted.
+    Next(S, Req),
+    Running(#[pin] F),
+    Over,
+}
+
+/// What the request has of the gate.
+pub(crate) enum Hold<T> {
+    Nothing,
+    /// It joins the queue, and asks nothing but this cost.
+    Plain(u64),
+    /// It joins the queue.
+    Asks(Box<Ask>),
+    /// It waits in the queue.
+    Waits(Wait),
+    Refused(Box<Overloaded>),
+    /// A place, and nothing sent yet.
+    Unsent(Pass),
+    /// A place.
+    Sent(Pass),
+    /// More than a place and something of one rate.
+    Permit(Box<Permit<T>>),
 }
 
 impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
-    /// It came the plain way; dropped before it runs, it gives its place back.
-    #[inline]
-    pub(crate) const fn plain(pass: Pass, core: Arc<Core<P, T>>) -> Self {
-        Self {
-            running: None,
-            pass: Some(pass),
-            long: None,
-            core,
-        }
-    }
-
     /// It runs.
     #[inline]
-    pub(crate) fn run(&mut self, running: S::Future) {
-        self.running = Some(running);
-    }
-
-    fn long(running: Option<S::Future>, long: Long<S, Req, T>, core: Arc<Core<P, T>>) -> Self {
+    pub(crate) const fn running(running: S::Future, hold: Hold<T>, core: Arc<Core<P, T>>) -> Self {
         Self {
-            running,
-            pass: None,
-            long: Some(Box::pin(long)),
+            stage: Stage::Running(running),
+            hold,
             core,
         }
     }
 
-    /// It was sent, with this permit.
-    pub(crate) fn sent(running: S::Future, permit: Permit<T>, core: Arc<Core<P, T>>) -> Self {
-        let long = Long {
-            permit: Some(permit),
-            ..Long::EMPTY
-        };
-        Self::long(Some(running), long, core)
-    }
-
-    /// It was admitted; the clone that sends it has to get ready.
-    pub(crate) fn admitted(permit: Permit<T>, next: (S, Req), core: Arc<Core<P, T>>) -> Self {
-        let long = Long {
-            permit: Some(permit.unsent()),
-            next: Some(next),
-            ..Long::EMPTY
-        };
-        Self::long(None, long, core)
-    }
-
-    pub(crate) fn waiting(waiting: Waiting<T>, next: (S, Req), core: Arc<Core<P, T>>) -> Self {
-        let long = Long {
-            waiting: Some(waiting),
-            next: Some(next),
-            ..Long::EMPTY
-        };
-        Self::long(None, long, core)
-    }
-
-    pub(crate) fn refused(refused: Overloaded, core: Arc<Core<P, T>>) -> Self {
-        let long = Long {
-            refused: Some(refused),
-            ..Long::EMPTY
-        };
-        Self::long(None, long, core)
+    /// It has to be admitted first, and its clone to get ready.
+    #[inline]
+    pub(crate) fn waiting(next: (S, Req), hold: Hold<T>, core: Arc<Core<P, T>>) -> Self {
+        Self {
+            stage: Stage::Next(next.0, next.1),
+            hold,
+            core,
+        }
     }
 }
 
-impl<S, Req, T> Long<S, Req, T> {
-    const EMPTY: Self = Self {
-        waiting: None,
-        permit: None,
-        next: None,
-        refused: None,
-    };
+impl<T> Hold<T> {
+    /// What one has that was admitted, and has sent nothing yet.
+    fn unsent(admitted: Admitted, shared: &Arc<Shared<T>>) -> Self {
+        if admitted.is_plain(&shared.rules) {
+            Self::Unsent(admitted.pass())
+        } else {
+            Self::Permit(Box::new(Permit::new(shared.clone(), admitted).unsent()))
+        }
+    }
+
+    /// Waits until it has a place.
+    fn poll_admitted(
+        &mut self,
+        shared: &Arc<Shared<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Overloaded>> {
+        let result = match self {
+            Self::Unsent(_) | Self::Sent(_) | Self::Permit(_) => return Poll::Ready(Ok(())),
+            Self::Nothing => return Poll::Pending,
+            Self::Waits(wait) => ready!(wait.poll(shared, cx)),
+            Self::Refused(refused) => Err(**refused),
+            Self::Plain(_) | Self::Asks(_) => {
+                let ask = match mem::replace(self, Self::Nothing) {
+                    Self::Plain(cost) => Ask::new().cost(cost),
+                    Self::Asks(ask) => *ask,
+                    _ => return Poll::Pending,
+                };
+                match Wait::join(shared, ask, Kind::Request, cx) {
+                    Joined::At(result) => result,
+                    Joined::Waits(wait) => {
+                        *self = Self::Waits(wait);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        };
+        *self = Self::Nothing;
+        *self = Self::unsent(result?, shared);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Something is sent now.
+    fn send(&mut self) {
+        match self {
+            Self::Unsent(pass) => *self = Self::Sent(*pass),
+            Self::Permit(permit) => permit.set_sent(),
+            _ => {}
+        }
+    }
+
+    /// All that it has is given back; nobody knows of an answer.
+    #[inline(never)]
+    fn give_back(&mut self, shared: &Shared<T>) {
+        match mem::replace(self, Self::Nothing) {
+            Self::Waits(mut wait) => wait.leave(shared),
+            Self::Unsent(pass) => shared.finish_unsent(pass),
+            Self::Sent(pass) => shared.finish_pass(pass, || Review::of(Outcome::Cancelled)),
+            // A permit gives itself back.
+            Self::Nothing | Self::Plain(_) | Self::Asks(_) | Self::Refused(_) | Self::Permit(_) => {
+            }
+        }
+    }
 }
 
 impl<S, A, V, Req, T> Future for ResponseFuture<S, Parts<A, V>, Req, T>
@@ -133,34 +161,66 @@ where
     ///
     /// If polled again after it was ready.
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if this.running.is_none() {
-            let long = this.long.as_mut().expect("polled after it was ready");
-            match ready!(long.as_mut().poll_sent(&this.core.parts, cx)) {
-                Ok(running) => this.running.set(Some(running)),
-                Err(error) => {
-                    *this.long = None;
-                    return Poll::Ready(Err(error));
-                }
-            }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !matches!(self.stage, Stage::Running(_)) {
+            ready!(self.as_mut().poll_sent(cx))?;
         }
-        let running = this.running.as_mut().as_pin_mut();
-        let running = running.expect("it runs, or was just sent");
+        let mut this = self.project();
+        let StageProj::Running(running) = this.stage.as_mut().project() else {
+            return Poll::Pending;
+        };
         let result = ready!(running.poll(cx));
         // Gone before its place goes to the next.
-        this.running.set(None);
-        let reviews = &this.core.parts.reviews;
-        if let Some(pass) = this.pass.take() {
-            this.core
+        this.stage.set(Stage::Over);
+        let parts = &this.core.parts;
+        match mem::replace(this.hold, Hold::Nothing) {
+            Hold::Sent(pass) => this
+                .core
                 .shared
-                .finish_pass(pass, || reviews.review(&result));
-        } else if let Some(mut long) = this.long.take()
-            && let Some(permit) = long.as_mut().project().permit.take()
-        {
-            permit.end(reviews.review(&result));
+                .finish_pass(pass, || parts.reviews.review(&result)),
+            Hold::Permit(permit) => permit.end(parts.reviews.review(&result)),
+            _ => {}
         }
         Poll::Ready(result.map_err(Into::into))
+    }
+}
+
+impl<S, A, V, Req, T> ResponseFuture<S, Parts<A, V>, Req, T>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+    A: Asks<Req, T>,
+    V: Reviews<S::Response, S::Error>,
+{
+    /// Waits for its turn, makes the clone ready, and calls it.
+    #[inline(never)]
+    fn poll_sent(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let mut this = self.project();
+        let StageProj::Next(service, _) = this.stage.as_mut().project() else {
+            panic!("polled after it was ready");
+        };
+        let shared = &this.core.shared;
+        let ready = match ready!(this.hold.poll_admitted(shared, cx)) {
+            Ok(()) => ready!(service.poll_ready(cx)).map_err(Into::into),
+            Err(refused) => Err(refused.into()),
+        };
+        let next = this.stage.as_mut().project_replace(Stage::Over);
+        if let Err(error) = ready {
+            // Nothing was sent: all that was reserved is given back.
+            this.hold.give_back(shared);
+            return Poll::Ready(Err(error));
+        }
+        let StageOwned::Next(mut service, mut request) = next else {
+            return Poll::Pending;
+        };
+        this.hold.send();
+        let resource = match this.hold {
+            Hold::Permit(permit) => permit.resource(),
+            _ => &shared.resources[0],
+        };
+        this.core.parts.asks.assign(&mut request, resource);
+        this.stage.set(Stage::Running(service.call(request)));
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -168,7 +228,7 @@ where
 impl<S: Service<Req>, P, Req, T> PinnedDrop for ResponseFuture<S, P, Req, T> {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        if self.pass.is_some() || self.long.is_some() {
+        if !matches!(self.hold, Hold::Nothing) {
             self.leave();
         }
     }
@@ -179,68 +239,30 @@ impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
     #[cold]
     fn leave(self: Pin<&mut Self>) {
         let mut this = self.project();
-        let _place = this.pass.take().map(|pass| Place {
-            pass,
+        let _held = Held {
+            hold: this.hold,
             shared: &this.core.shared,
-        });
-        this.running.set(None);
+        };
+        this.stage.set(Stage::Over);
     }
 }
 
-/// A place that is given back when what runs in it is gone, though its drop may panic.
-struct Place<'a, T> {
-    pass: Pass,
+/// What is given back when what runs is gone, though its drop may panic.
+struct Held<'a, T> {
+    hold: &'a mut Hold<T>,
     shared: &'a Shared<T>,
 }
 
-impl<T> Drop for Place<'_, T> {
+impl<T> Drop for Held<'_, T> {
     fn drop(&mut self) {
-        let left = || Review::of(Outcome::Cancelled);
-        self.shared.finish_pass(self.pass, left);
-    }
-}
-
-impl<S, Req, T> Long<S, Req, T> {
-    /// Waits for its turn, makes the clone ready, and calls it.
-    fn poll_sent<A, V>(
-        self: Pin<&mut Self>,
-        parts: &Parts<A, V>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Future, BoxError>>
-    where
-        S: Service<Req>,
-        S::Error: Into<BoxError>,
-        A: Asks<Req, T>,
-        V: Reviews<S::Response, S::Error>,
-    {
-        let mut this = self.project();
-        if let Some(refused) = this.refused.take() {
-            return Poll::Ready(Err(refused.into()));
-        }
-        if let Some(waiting) = this.waiting.as_mut().as_pin_mut() {
-            let admitted = ready!(waiting.poll(cx));
-            this.waiting.set(None);
-            *this.permit = Some(admitted?.unsent());
-        }
-        let (service, _) = this.next.as_mut().expect("polled after it was ready");
-        let ready = ready!(service.poll_ready(cx));
-        let (mut service, mut request) = this.next.take().expect("it was just there");
-        let permit = this.permit.as_mut().expect("it was admitted");
-        if let Err(error) = ready {
-            // Nothing was sent: all that was reserved is given back.
-            *this.permit = None;
-            return Poll::Ready(Err(error.into()));
-        }
-        permit.set_sent();
-        parts.asks.assign(&mut request, permit.resource());
-        Poll::Ready(Ok(service.call(request)))
+        self.hold.give_back(self.shared);
     }
 }
 
 impl<S: Service<Req>, P, Req, T> fmt::Debug for ResponseFuture<S, P, Req, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
-            .field("sent", &self.running.is_some())
+            .field("sent", &matches!(self.stage, Stage::Running(_)))
             .finish_non_exhaustive()
     }
 }

@@ -13,10 +13,11 @@ use crate::build::GateBuilder;
 use crate::error::ShedReason;
 use crate::key::Key;
 use crate::ledger::Correction;
-use crate::permit::{Admission, Permit};
+use crate::permit::Permit;
 use crate::pool::ResourceState;
 use crate::queue::Closed;
 use crate::shared::{Limit, Shared};
+use crate::waiting::Admission;
 
 /// Decides when a request may start: how many at once, how many in a time, in which order.
 ///

@@ -52,6 +52,7 @@ mod gate;
 mod build;
 mod ask;
 mod permit;
+mod waiting;
 mod shared;
 mod plain;
 mod story;
@@ -82,10 +83,11 @@ pub use crate::limit::{
     Aimd, AimdConfig, Dynamic, Elasticity, ElasticityConfig, Fixed, Gradient, GradientConfig,
     LimitError, LimitPolicy, Outcome, Sample, Vegas, VegasConfig,
 };
-pub use crate::permit::{Admission, Permit};
+pub use crate::permit::Permit;
 pub use crate::pool::{Pool, ResourceState, Verdict};
 pub use crate::queue::{DropRule, Order, Queue};
 pub use crate::rate::{Rate, Unit};
 pub use crate::ready::{ReadyAdmission, Running};
 pub use crate::review::{Judged, Review, Reviews, Settled, Watched};
 pub use crate::service::AdmissionService;
+pub use crate::waiting::Admission;

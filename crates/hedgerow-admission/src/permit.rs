@@ -1,24 +1,15 @@
-//! The right to run, and waiting for it.
+//! The right to run.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use pin_project::{pin_project, pinned_drop};
-use tokio::time::{Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-
-use crate::ask::Ask;
-use crate::error::{Overloaded, ShedReason};
-use crate::ledger::{Decision, Later};
 use crate::limit::Outcome;
 use crate::plain::Pass;
 use crate::pool::Verdict;
-use crate::queue::{Grant, Id, Kind, Looked};
+use crate::queue::Grant;
 use crate::review::Review;
-use crate::shared::{Admitted, Came, Ending, Shared};
+use crate::shared::{Admitted, Ending, Shared};
 use crate::story::Story;
 
 /// The right to run. It is given back when it is dropped.
@@ -60,79 +51,21 @@ enum End {
     Over,
 }
 
-/// Waiting for a [`Permit`]: see [`Gate::permit`](crate::Gate::permit).
-///
-/// It joins the queue when it is first polled. Dropping it leaves the queue; a permit that was granted
-/// meanwhile goes to the next. It has to be polled while it waits: one that is held without being polled
-/// may hold up others, as with every fair queue.
-#[pin_project]
-#[must_use = "futures do nothing unless polled"]
-pub struct Admission<T = ()> {
-    ask: Option<Ask>,
-    shared: Arc<Shared<T>>,
-    #[pin]
-    waiting: Option<Waiting<T>>,
-    token: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
-}
-
-/// A place in the queue.
-#[pin_project(PinnedDrop)]
-pub(crate) struct Waiting<T> {
-    shared: Arc<Shared<T>>,
-    /// `None` when it has left the queue.
-    id: Option<Id>,
-    arrived: Instant,
-    story: Option<Box<Story>>,
-    asking: Option<Later<Decision>>,
-    /// Of the one who looks after the clock for all.
-    alarm: Option<Pin<Box<Sleep>>>,
-    /// When the alarm is set to ring.
-    rings: Option<Instant>,
-}
-
-/// One that came: admitted, waiting or refused.
-pub(crate) enum Arrival<T> {
-    Permit(Permit<T>),
-    Waiting(Waiting<T>),
-    Refused(Overloaded),
-}
-
-impl<T> Arrival<T> {
-    /// One comes.
-    pub(crate) fn new(shared: &Arc<Shared<T>>, ask: Ask, kind: Kind) -> Self {
-        match shared.enter(ask, kind) {
-            Came::Admitted(admitted) => Self::Permit(Permit::new(shared.clone(), admitted)),
-            Came::Refused(refused) => Self::Refused(refused),
-            Came::Waits { id, arrived, story } => Self::Waiting(Waiting {
-                shared: shared.clone(),
-                id: Some(id),
-                arrived,
-                story,
-                asking: None,
-                alarm: None,
-                rings: None,
-            }),
-        }
-    }
-}
-
 impl<T> Permit<T> {
     /// The permit of one that was admitted.
     pub(crate) fn new(shared: Arc<Shared<T>>, admitted: Admitted) -> Self {
-        let Admitted { grant, at, story } = admitted;
-        let plain = grant.key.is_none() && grant.resource.is_none() && story.is_none();
-        let word = grant.receipt.0[0];
-        let cost = grant.cost;
-        let more = (!plain || shared.rules.rates.len() > 1).then(|| {
-            Box::new(More {
+        let pass = admitted.pass();
+        let plain = admitted.is_plain(&shared.rules);
+        let mut permit = Self::plain(shared, pass);
+        if !plain {
+            let Admitted { grant, story, .. } = admitted;
+            permit.more = Some(Box::new(More {
                 grant,
                 story,
                 used: None,
                 verdict: Verdict::Keep,
-            })
-        });
-        let mut permit = Self::plain(shared, Pass { at, word, cost });
-        permit.more = more;
+            }));
+        }
         permit
     }
 
@@ -303,144 +236,11 @@ impl<T> Drop for Permit<T> {
     }
 }
 
-impl<T> Admission<T> {
-    pub(crate) const fn new(shared: Arc<Shared<T>>, ask: Ask) -> Self {
-        Self {
-            ask: Some(ask),
-            shared,
-            waiting: None,
-            token: None,
-        }
-    }
-
-    /// Refuses at once when `token` is cancelled, with [`ShedReason::Cancelled`].
-    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
-        self.token = Some(Box::pin(token.cancelled_owned()));
-        self
-    }
-}
-
-impl<T> Future for Admission<T> {
-    type Output = Result<Permit<T>, Overloaded>;
-
-    /// # Panics
-    ///
-    /// If polled again after it was ready.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some(token) = this.token
-            && token.as_mut().poll(cx).is_ready()
-        {
-            let waited = this.waiting.as_mut().as_pin_mut().map(Waiting::cancel);
-            this.waiting.set(None);
-            *this.ask = None;
-            return Poll::Ready(Err(
-                waited.unwrap_or_else(|| this.shared.refuse(ShedReason::Cancelled))
-            ));
-        }
-        if let Some(ask) = this.ask.take() {
-            match Arrival::new(this.shared, ask, Kind::Request) {
-                Arrival::Permit(permit) => return Poll::Ready(Ok(permit)),
-                Arrival::Refused(refused) => return Poll::Ready(Err(refused)),
-                Arrival::Waiting(waiting) => this.waiting.set(Some(waiting)),
-            }
-        }
-        let waiting = this.waiting.as_mut().as_pin_mut();
-        let result = ready!(waiting.expect("polled after it was ready").poll(cx));
-        this.waiting.set(None);
-        Poll::Ready(result)
-    }
-}
-
-impl<T> Waiting<T> {
-    /// It gives up, because it was told to.
-    fn cancel(self: Pin<&mut Self>) -> Overloaded {
-        let this = self.project();
-        let Some(id) = this.id.take() else {
-            return this.shared.refuse(ShedReason::Cancelled);
-        };
-        this.shared.cancel(id, *this.arrived, this.story.take())
-    }
-}
-
-impl<T> Future for Waiting<T> {
-    type Output = Result<Permit<T>, Overloaded>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        loop {
-            let Some(id) = *this.id else {
-                return Poll::Pending;
-            };
-            if let Some(answer) = this.asking {
-                let decision = ready!(answer.as_mut().poll(cx));
-                *this.asking = None;
-                this.shared.answered(id, decision);
-            }
-            match this.shared.look(id, cx.waker()) {
-                Looked::Granted(grant, at) => {
-                    *this.id = None;
-                    let story = this.story.take();
-                    let admitted = this.shared.admitted(grant, at, *this.arrived, story);
-                    return Poll::Ready(Ok(Permit::new(this.shared.clone(), admitted)));
-                }
-                Looked::Refused(refused) => {
-                    *this.id = None;
-                    this.shared.refused(refused, this.story.take());
-                    return Poll::Ready(Err(refused));
-                }
-                Looked::Ask(answer) => *this.asking = Some(answer),
-                Looked::Waits(None) => return Poll::Pending,
-                Looked::Waits(Some(due)) => {
-                    if *this.rings != Some(due) {
-                        *this.rings = Some(due);
-                        match this.alarm {
-                            Some(alarm) => alarm.as_mut().reset(due.into()),
-                            None => *this.alarm = Some(Box::pin(sleep_until(due.into()))),
-                        }
-                    }
-                    let Some(alarm) = this.alarm else {
-                        return Poll::Pending;
-                    };
-                    ready!(alarm.as_mut().poll(cx));
-                    *this.rings = None;
-                }
-            }
-        }
-    }
-}
-
-#[pinned_drop]
-impl<T> PinnedDrop for Waiting<T> {
-    fn drop(self: Pin<&mut Self>) {
-        let this = self.project();
-        if let Some(id) = this.id.take() {
-            this.shared.leave(id, *this.arrived, this.story.take());
-        }
-    }
-}
-
 impl<T> fmt::Debug for Permit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
             .field("reserved", &self.cost)
             .field("resource", &self.resource_index())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for Admission<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission")
-            .field("waiting", &self.waiting.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for Waiting<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting")
-            .field("arrived", &self.arrived)
             .finish_non_exhaustive()
     }
 }

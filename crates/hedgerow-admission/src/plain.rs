@@ -1,10 +1,12 @@
 //! The plain way past the queue: for a request without a key and a deadline, when nobody waits.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::ledger::{BookId, LocalLedger, Receipt};
+use crate::limit::Outcome;
 use crate::queue::Grant;
 use crate::review::Review;
 use crate::shared::{Ending, Shared, clock};
@@ -45,7 +47,51 @@ impl Pass {
     }
 }
 
+/// A place that is given back, unless it is kept: what runs in it may panic before there is a future.
+pub(crate) struct Place<'a, T> {
+    pass: Pass,
+    shared: &'a Shared<T>,
+}
+
+impl<'a, T> Place<'a, T> {
+    #[inline]
+    pub(crate) const fn new(pass: Pass, shared: &'a Shared<T>) -> Self {
+        Self { pass, shared }
+    }
+
+    #[inline]
+    pub(crate) const fn keep(self) -> Pass {
+        let pass = self.pass;
+        mem::forget(self);
+        pass
+    }
+}
+
+impl<T> Drop for Place<'_, T> {
+    fn drop(&mut self) {
+        let left = || Review::of(Outcome::Cancelled);
+        self.shared.finish_pass(self.pass, left);
+    }
+}
+
 impl<T> Shared<T> {
+    /// Whether somebody waits: a hint, which whoever takes the lock then sees for himself.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// One that came the plain way has ended, and sent nothing.
+    pub(crate) fn finish_unsent(&self, pass: Pass) {
+        self.finish(&Ending {
+            grant: &pass.grant(),
+            at: pass.at,
+            story: None,
+            review: Review::of(Outcome::Cancelled),
+            sent: false,
+        });
+    }
+
     /// One who finds a place, and nobody waits: the quietest way of all.
     #[inline(always)]
     pub(crate) fn enter_plainly(&self, cost: u64) -> Option<Pass> {
@@ -96,7 +142,7 @@ impl<T> Shared<T> {
     #[inline(always)]
     fn finish_plainly(&self) {
         // A hint: what it misses is seen under the lock.
-        if self.crowded.load(Ordering::Relaxed) {
+        if self.is_crowded() {
             return self.finish_for_others(true);
         }
         let mut state = self.state.lock();

@@ -12,10 +12,11 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use crate::ask::Ask;
-use crate::permit::{Arrival, Permit, Waiting};
+use crate::permit::Permit;
 use crate::queue::Kind;
 use crate::review::{Judged, Reviews};
 use crate::shared::Shared;
+use crate::waiting::{Arrival, Waiting};
 
 /// The service that [`ReadyAdmissionLayer`](crate::ReadyAdmissionLayer) makes.
 pub struct ReadyAdmission<S, T = ()> {
@@ -27,7 +28,7 @@ pub struct ReadyAdmission<S, T = ()> {
 
 enum Stage<T> {
     Idle,
-    Waiting(Pin<Box<Waiting<T>>>),
+    Waiting(Waiting<T>),
     Ready(Permit<T>),
 }
 
@@ -68,7 +69,7 @@ where
             match stage {
                 Stage::Ready(_) => return self.inner.poll_ready(cx).map_err(Into::into),
                 Stage::Waiting(waiting) => {
-                    *stage = match ready!(waiting.as_mut().poll(cx)) {
+                    *stage = match ready!(waiting.poll(cx)) {
                         Ok(permit) => Stage::unsent(permit),
                         Err(refused) => {
                             *stage = Stage::Idle;
@@ -80,11 +81,12 @@ where
                     *stage = if let Some(pass) = self.shared.enter_plainly(1) {
                         Stage::unsent(Permit::plain(self.shared.clone(), pass))
                     } else {
-                        match Arrival::new(&self.shared, Ask::new(), Kind::Readiness) {
-                            Arrival::Permit(permit) => Stage::unsent(permit),
-                            Arrival::Waiting(waiting) => Stage::Waiting(Box::pin(waiting)),
-                            Arrival::Refused(refused) => {
-                                return Poll::Ready(Err(refused.into()));
+                        match Waiting::join(&self.shared, Ask::new(), Kind::Readiness, cx) {
+                            Arrival::At(Ok(permit)) => Stage::unsent(permit),
+                            Arrival::At(Err(refused)) => return Poll::Ready(Err(refused.into())),
+                            Arrival::Waits(waiting) => {
+                                *stage = Stage::Waiting(waiting);
+                                return Poll::Pending;
                             }
                         }
                     };

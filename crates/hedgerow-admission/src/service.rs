@@ -12,10 +12,10 @@ use tower_service::Service;
 
 use crate::ask::{Ask, Asks};
 use crate::error::ShedReason;
-use crate::future::ResponseFuture;
+use crate::future::{Hold, ResponseFuture};
 use crate::layer::{Extras, Parts};
-use crate::permit::Arrival;
-use crate::queue::Kind;
+use crate::permit::Permit;
+use crate::plain::Place;
 use crate::review::Reviews;
 use crate::shared::Shared;
 
@@ -110,68 +110,65 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         // Neither a key nor a deadline, and nobody waits: nothing else has to be known.
-        let cost = if self.ready {
-            self.core.parts.plain_cost(&request)
-        } else {
-            None
+        let cost = self.core.parts.plain_cost(&request);
+        let Some(cost) = cost else {
+            return self.ask(request);
         };
-        if let Some(cost) = cost
-            && let Some(pass) = self.core.shared.enter_plainly(cost)
-        {
-            self.ready = false;
-            let mut future = ResponseFuture::plain(pass, self.core.clone());
-            if self.core.parts.asks.assigns() {
-                let resource = &self.core.shared.resources[0];
-                self.core.parts.asks.assign(&mut request, resource);
-            }
-            future.run(self.inner.call(request));
-            return future;
+        if !self.ready || self.core.shared.is_crowded() {
+            return self.wait(request, Hold::Plain(cost));
         }
-        self.ask(request)
+        let Some(pass) = self.core.shared.enter_plainly(cost) else {
+            return self.ask(request);
+        };
+        self.ready = false;
+        // Given back if the call panics.
+        let place = Place::new(pass, &self.core.shared);
+        if self.core.parts.asks.assigns() {
+            let resource = &self.core.shared.resources[0];
+            self.core.parts.asks.assign(&mut request, resource);
+        }
+        let running = self.inner.call(request);
+        ResponseFuture::running(running, Hold::Sent(place.keep()), self.core.clone())
     }
 }
 
 impl<S, A, V, T> AdmissionService<S, Parts<A, V>, T> {
-    /// All that a request may ask: it starts, waits or is refused.
+    /// All that a request may ask: it starts, or joins the queue, which may refuse it.
     #[inline(never)]
     fn ask<Req>(&mut self, mut request: Req) -> ResponseFuture<S, Parts<A, V>, Req, T>
     where
         S: Service<Req> + Clone,
         A: Asks<Req, T>,
     {
-        let core = self.core.clone();
-        let Some(ask) = core.parts.read(&request) else {
-            self.release();
-            let refused = core.shared.refuse(ShedReason::AskPanicked);
-            return ResponseFuture::refused(refused, core);
+        let Some(ask) = self.core.parts.read(&request) else {
+            let refused = self.core.shared.refuse(ShedReason::AskPanicked);
+            return self.wait(request, Hold::Refused(Box::new(refused)));
         };
-        match Arrival::new(&core.shared, ask, Kind::Request) {
-            Arrival::Permit(mut permit) if mem::take(&mut self.ready) => {
-                permit.leaves();
-                core.parts.asks.assign(&mut request, permit.resource());
-                ResponseFuture::sent(self.inner.call(request), permit, core)
-            }
-            Arrival::Permit(permit) => {
-                ResponseFuture::admitted(permit, (self.inner.clone(), request), core)
-            }
-            Arrival::Waiting(waiting) => {
-                self.release();
-                ResponseFuture::waiting(waiting, (self.inner.clone(), request), core)
-            }
-            Arrival::Refused(refused) => {
-                self.release();
-                ResponseFuture::refused(refused, core)
-            }
+        let shared = &self.core.shared;
+        if !self.ready || shared.is_crowded() {
+            return self.wait(request, Hold::Asks(Box::new(ask)));
         }
+        let Some(admitted) = shared.enter_at_once(&ask) else {
+            return self.wait(request, Hold::Asks(Box::new(ask)));
+        };
+        self.ready = false;
+        let mut permit = Permit::new(shared.clone(), admitted);
+        permit.leaves();
+        self.core.parts.asks.assign(&mut request, permit.resource());
+        let running = self.inner.call(request);
+        ResponseFuture::running(running, Hold::Permit(Box::new(permit)), self.core.clone())
     }
 
-    /// What was reserved below is given back: nothing is held while waiting.
-    fn release(&mut self)
+    /// It is not sent now. What was reserved below is given back: nothing is held while waiting.
+    #[inline(never)]
+    fn wait<Req>(&mut self, request: Req, hold: Hold<T>) -> ResponseFuture<S, Parts<A, V>, Req, T>
     where
-        S: Clone,
+        S: Service<Req> + Clone,
     {
-        self.inner = self.inner.clone();
-        self.ready = false;
+        if mem::take(&mut self.ready) {
+            self.inner = self.inner.clone();
+        }
+        ResponseFuture::waiting((self.inner.clone(), request), hold, self.core.clone())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Overloaded, ShedReason};
 use crate::event::{AdmissionEvent, Happened};
 use crate::ledger::Decision;
 use crate::limit::{LimitPolicy, Outcome, Sample};
-use crate::plain::Plain;
+use crate::plain::{Pass, Plain};
 use crate::pool::Verdict;
 use crate::queue::{Closed, Ended, Entered, Grant, Id, Kind, Looked, Rules, State, Wakes};
 use crate::review::Review;
@@ -73,8 +73,30 @@ pub(crate) enum Came {
         id: Id,
         arrived: Instant,
         story: Option<Box<Story>>,
+        /// When it must look again, if it looks after the clock.
+        due: Option<Instant>,
     },
     Refused(Overloaded),
+}
+
+impl Admitted {
+    /// Whether a place, and something of one rate, is all it has.
+    #[inline]
+    pub(crate) fn is_plain(&self, rules: &Rules) -> bool {
+        let Self { grant, story, .. } = self;
+        let bare = grant.key.is_none() && grant.resource.is_none() && story.is_none();
+        bare && rules.rates.len() <= 1
+    }
+
+    /// The plain part of it.
+    #[inline]
+    pub(crate) const fn pass(&self) -> Pass {
+        Pass {
+            at: self.at,
+            word: self.grant.receipt.0[0],
+            cost: self.grant.cost,
+        }
+    }
 }
 
 impl Limit {
@@ -131,8 +153,8 @@ impl<T> Shared<T> {
         })
     }
 
-    /// One comes.
-    pub(crate) fn enter(&self, ask: Ask, kind: Kind) -> Came {
+    /// One comes, and is woken when something becomes of it.
+    pub(crate) fn enter(&self, ask: Ask, kind: Kind, waker: &Waker) -> Came {
         let now = clock();
         let limit = self.limit.now();
         let story = self.story(&ask);
@@ -140,7 +162,7 @@ impl<T> Shared<T> {
         let (entered, moment) = {
             let mut state = self.state.lock();
             state.told(limit);
-            let entered = state.enter(&self.rules, ask, kind, now, &mut wakes);
+            let entered = state.enter(&self.rules, ask, kind, waker, now, &mut wakes);
             (entered, state.moment())
         };
         wakes.wake();
@@ -154,12 +176,13 @@ impl<T> Shared<T> {
                     story,
                 })
             }
-            Entered::Waits(id) => {
+            Entered::Waits(id, due) => {
                 self.tell(story.as_deref(), Happened::Queued, moment, Duration::ZERO);
                 Came::Waits {
                     id,
                     arrived: now,
                     story,
+                    due,
                 }
             }
             Entered::Refused(refused) => {

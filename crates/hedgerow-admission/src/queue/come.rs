@@ -1,6 +1,7 @@
 //! How one comes into the queue.
 
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::DropRule;
@@ -20,6 +21,7 @@ impl State {
         rules: &Rules,
         ask: Ask,
         kind: Kind,
+        waker: &Waker,
         now: Instant,
         wakes: &mut Wakes,
     ) -> Entered {
@@ -62,7 +64,13 @@ impl State {
                 }
             }
         }
-        Entered::Waits(id)
+        let due = if self.is_waiting(id) {
+            self.rest(rules, id, waker, || now, wakes)
+        } else {
+            // The ledger is to be asked.
+            None
+        };
+        Entered::Waits(id, due)
     }
 
     /// One comes only if it need not wait; if it must, nothing is counted.

@@ -25,11 +25,7 @@ impl State {
         clock: impl Fn() -> Instant,
         wakes: &mut Wakes,
     ) -> Looked {
-        if self.keeper.is_none() && self.is_waiting(id) {
-            self.keeper = Some(id);
-            self.armed = None;
-            self.hurry = true;
-        }
+        self.take_post(id);
         if self.keeper == Some(id)
             && let now = clock()
             && self.due(rules).is_some_and(|due| due <= now)
@@ -52,25 +48,45 @@ impl State {
         {
             return Looked::Ask(later);
         }
-        if waiter
-            .waker
-            .as_ref()
-            .is_none_or(|known| !known.will_wake(waker))
-        {
-            let before = waiter.waker.replace(waker.clone());
+        Looked::Waits(self.rest(rules, id, waker, clock, wakes))
+    }
+
+    /// Somebody has to look after the clock.
+    fn take_post(&mut self, id: Id) {
+        if self.keeper.is_none() && self.is_waiting(id) {
+            self.keeper = Some(id);
+            self.armed = None;
+            self.hurry = true;
+        }
+    }
+
+    /// One that waits on is woken when something becomes of it; when it must look again, if it looks
+    /// after the clock.
+    pub(super) fn rest(
+        &mut self,
+        rules: &Rules,
+        id: Id,
+        waker: &Waker,
+        clock: impl Fn() -> Instant,
+        wakes: &mut Wakes,
+    ) -> Option<Instant> {
+        let known = &mut self.waiters[id as usize].waker;
+        if known.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            let before = known.replace(waker.clone());
             self.polled += usize::from(before.is_none());
             wakes.forget(before);
         }
-        if self.keeper == Some(id) {
-            // Never an instant that has passed: whoever waits for it would not wait.
-            let now = clock();
-            let due = self.due(rules);
-            let due = due.map(|due| if due <= now { now + MOMENT } else { due });
-            self.armed = Some(due);
-            self.hurry = false;
-            return Looked::Waits(due);
+        self.take_post(id);
+        if self.keeper != Some(id) {
+            return None;
         }
-        Looked::Waits(None)
+        // Never an instant that has passed: whoever waits for it would not wait.
+        let now = clock();
+        let due = self.due(rules);
+        let due = due.map(|due| if due <= now { now + MOMENT } else { due });
+        self.armed = Some(due);
+        self.hurry = false;
+        due
     }
 
     /// The ledger's answer has come to a waiter that asked.

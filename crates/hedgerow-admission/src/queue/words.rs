@@ -35,7 +35,8 @@ pub(crate) struct Grant {
 /// What happened to one who came.
 pub(crate) enum Entered {
     Granted(Grant),
-    Waits(Id),
+    /// It waits; if an instant is told, it must look by then.
+    Waits(Id, Option<Instant>),
     Refused(Overloaded),
 }
 
