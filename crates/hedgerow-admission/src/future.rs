@@ -49,28 +49,37 @@ pub(crate) enum Hold<T> {
     Nothing,
     /// It joins the queue, and asks nothing but this cost.
     Plain(u64),
-    /// It joins the queue.
-    Asks(Box<Ask>),
     /// It waits in the queue.
     Waits(Wait),
-    Refused(Box<Overloaded>),
-    /// A place, and nothing sent yet.
-    Unsent(Pass),
-    /// A place.
-    Sent(Pass),
+    /// A place, and whether anything was sent with it.
+    Place(Pass, bool),
+    More(Box<More<T>>),
+}
+
+/// What few requests have. Boxed: the drop of the others is to be short.
+pub(crate) enum More<T> {
+    /// It joins the queue.
+    Asks(Ask),
+    Refused(Overloaded),
     /// More than a place and something of one rate.
-    Permit(Box<Permit<T>>),
+    Permit(Permit<T>),
 }
 
 impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
-    /// It runs.
+    /// It was admitted: dropped before it [runs](Self::run), it gives all back.
     #[inline]
-    pub(crate) const fn running(running: S::Future, hold: Hold<T>, core: Arc<Core<P, T>>) -> Self {
+    pub(crate) const fn admitted(hold: Hold<T>, core: Arc<Core<P, T>>) -> Self {
         Self {
-            stage: Stage::Running(running),
+            stage: Stage::Over,
             hold,
             core,
         }
+    }
+
+    /// It runs.
+    #[inline]
+    pub(crate) fn run(&mut self, running: S::Future) {
+        self.stage = Stage::Running(running);
     }
 
     /// It has to be admitted first, and its clone to get ready.
@@ -85,12 +94,24 @@ impl<S: Service<Req>, P, Req, T> ResponseFuture<S, P, Req, T> {
 }
 
 impl<T> Hold<T> {
+    pub(crate) fn asks(ask: Ask) -> Self {
+        Self::More(Box::new(More::Asks(ask)))
+    }
+
+    pub(crate) fn refused(refused: Overloaded) -> Self {
+        Self::More(Box::new(More::Refused(refused)))
+    }
+
+    pub(crate) fn permit(permit: Permit<T>) -> Self {
+        Self::More(Box::new(More::Permit(permit)))
+    }
+
     /// What one has that was admitted, and has sent nothing yet.
     fn unsent(admitted: Admitted, shared: &Arc<Shared<T>>) -> Self {
         if admitted.is_plain(&shared.rules) {
-            Self::Unsent(admitted.pass())
+            Self::Place(admitted.pass(), false)
         } else {
-            Self::Permit(Box::new(Permit::new(shared.clone(), admitted).unsent()))
+            Self::permit(Permit::new(shared.clone(), admitted).unsent())
         }
     }
 
@@ -100,36 +121,55 @@ impl<T> Hold<T> {
         shared: &Arc<Shared<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Overloaded>> {
-        let result = match self {
-            Self::Unsent(_) | Self::Sent(_) | Self::Permit(_) => return Poll::Ready(Ok(())),
-            Self::Nothing => return Poll::Pending,
-            Self::Waits(wait) => ready!(wait.poll(shared, cx)),
-            Self::Refused(refused) => Err(**refused),
-            Self::Plain(_) | Self::Asks(_) => {
-                let ask = match mem::replace(self, Self::Nothing) {
-                    Self::Plain(cost) => Ask::new().cost(cost),
-                    Self::Asks(ask) => *ask,
-                    _ => return Poll::Pending,
-                };
-                match Wait::join(shared, ask, Kind::Request, cx) {
-                    Joined::At(result) => result,
-                    Joined::Waits(wait) => {
-                        *self = Self::Waits(wait);
-                        return Poll::Pending;
-                    }
-                }
+        let ask = match self {
+            Self::Place(..) => return Poll::Ready(Ok(())),
+            Self::More(more) if matches!(**more, More::Permit(_)) => return Poll::Ready(Ok(())),
+            Self::Waits(wait) => {
+                let result = ready!(wait.poll(shared, cx));
+                return Poll::Ready(self.got(result, shared));
             }
+            _ => match mem::replace(self, Self::Nothing) {
+                Self::Plain(cost) => Ask::new().cost(cost),
+                Self::More(more) => match *more {
+                    More::Asks(ask) => ask,
+                    More::Refused(refused) => return Poll::Ready(Err(refused)),
+                    More::Permit(_) => return Poll::Pending,
+                },
+                _ => return Poll::Pending,
+            },
         };
-        *self = Self::Nothing;
-        *self = Self::unsent(result?, shared);
-        Poll::Ready(Ok(()))
+        match Wait::join(shared, ask, Kind::Request, cx) {
+            Joined::At(result) => Poll::Ready(self.got(result, shared)),
+            Joined::Waits(wait) => {
+                *self = Self::Waits(wait);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// It waits no longer.
+    fn got(
+        &mut self,
+        result: Result<Admitted, Overloaded>,
+        shared: &Arc<Shared<T>>,
+    ) -> Result<(), Overloaded> {
+        let (hold, result) = match result {
+            Ok(admitted) => (Self::unsent(admitted, shared), Ok(())),
+            Err(refused) => (Self::Nothing, Err(refused)),
+        };
+        *self = hold;
+        result
     }
 
     /// Something is sent now.
     fn send(&mut self) {
         match self {
-            Self::Unsent(pass) => *self = Self::Sent(*pass),
-            Self::Permit(permit) => permit.set_sent(),
+            Self::Place(_, sent) => *sent = true,
+            Self::More(more) => {
+                if let More::Permit(permit) = &mut **more {
+                    permit.set_sent();
+                }
+            }
             _ => {}
         }
     }
@@ -139,11 +179,19 @@ impl<T> Hold<T> {
     fn give_back(&mut self, shared: &Shared<T>) {
         match mem::replace(self, Self::Nothing) {
             Self::Waits(mut wait) => wait.leave(shared),
-            Self::Unsent(pass) => shared.finish_unsent(pass),
-            Self::Sent(pass) => shared.finish_pass(pass, || Review::of(Outcome::Cancelled)),
+            Self::Place(pass, false) => shared.finish_unsent(pass),
+            Self::Place(pass, true) => shared.finish_pass(pass, || Review::of(Outcome::Cancelled)),
             // A permit gives itself back.
-            Self::Nothing | Self::Plain(_) | Self::Asks(_) | Self::Refused(_) | Self::Permit(_) => {
-            }
+            Self::Nothing | Self::Plain(_) | Self::More(_) => {}
+        }
+    }
+}
+
+impl<T> More<T> {
+    fn resource(&self) -> Option<&T> {
+        match self {
+            Self::Permit(permit) => Some(permit.resource()),
+            Self::Asks(_) | Self::Refused(_) => None,
         }
     }
 }
@@ -173,13 +221,15 @@ where
         // Gone before its place goes to the next.
         this.stage.set(Stage::Over);
         let parts = &this.core.parts;
-        match mem::replace(this.hold, Hold::Nothing) {
-            Hold::Sent(pass) => this
-                .core
-                .shared
-                .finish_pass(pass, || parts.reviews.review(&result)),
-            Hold::Permit(permit) => permit.end(parts.reviews.review(&result)),
-            _ => {}
+        if let Hold::Place(pass, _) = *this.hold {
+            // There is nothing in it to be dropped.
+            mem::forget(mem::replace(this.hold, Hold::Nothing));
+            let review = || parts.reviews.review(&result);
+            this.core.shared.finish_pass(pass, review);
+        } else if let Hold::More(more) = mem::replace(this.hold, Hold::Nothing)
+            && let More::Permit(permit) = *more
+        {
+            permit.end(parts.reviews.review(&result));
         }
         Poll::Ready(result.map_err(Into::into))
     }
@@ -215,9 +265,10 @@ where
         };
         this.hold.send();
         let resource = match this.hold {
-            Hold::Permit(permit) => permit.resource(),
-            _ => &shared.resources[0],
+            Hold::More(more) => more.resource(),
+            _ => None,
         };
+        let resource = resource.unwrap_or(&shared.resources[0]);
         this.core.parts.asks.assign(&mut request, resource);
         this.stage.set(Stage::Running(service.call(request)));
         Poll::Ready(Ok(()))

@@ -56,7 +56,7 @@ use crate::waiting::Admission;
 /// # Cost
 ///
 /// One lock at the start and one at the end, and one more for the rates. A waiter
-/// takes about 300 bytes in a table that grows to the deepest queue. A cancelled waiter costs a constant
+/// takes about 320 bytes in a table that grows to the deepest queue. A cancelled waiter costs a constant
 /// number of steps. No task and no timer stand behind a gate: of those who wait, one looks after the
 /// clock for all.
 pub struct Gate<T = ()> {

@@ -73,8 +73,9 @@ use crate::service::AdmissionService;
 ///
 /// # Readiness, clones and drop
 ///
-/// Always ready. A request that finds a place at once uses the instance that was made ready, if the
-/// service below was ready; one that waits makes a clone ready after it was admitted. Clones and services
+/// Always ready. A request that finds a place at once, and the service below ready, is sent at once, by the
+/// instance that was made ready. Any other joins the queue when its future is first polled, so that a
+/// future that nobody polls holds up nobody, and makes a clone ready after it was admitted. Clones and services
 /// made from one layer share the gate. Dropping the response future leaves the queue, or gives the place
 /// and what was reserved back, at once.
 ///
@@ -91,8 +92,9 @@ use crate::service::AdmissionService;
 ///
 /// A request that asks nothing, at a gate without a pool and with one rate at most that is not per key,
 /// allocates nothing when nobody waits: one lock at either end, and one more for the rate. What has a cost,
-/// a key, a deadline or a resource, and what waits, allocates once or twice. When every call waits it
-/// costs more than tower's `ConcurrencyLimit`: `overhead` and `saturated` in the benches print both.
+/// a key, a deadline or a resource allocates once or twice. One that waits takes the lock three times, and
+/// reads the clock twice. When every call waits that is more than tower's `ConcurrencyLimit` does, which
+/// knows neither time nor order: `overhead` and `saturated` in the benches print both.
 #[derive(Clone)]
 pub struct AdmissionLayer<A = Same, V = Judged<OkWins>, T = ()> {
     gate: Gate<T>,

@@ -1,6 +1,5 @@
 //! The plain way past the queue: for a request without a key and a deadline, when nobody waits.
 
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -44,33 +43,6 @@ impl Pass {
             key: None,
             cost: self.cost,
         }
-    }
-}
-
-/// A place that is given back, unless it is kept: what runs in it may panic before there is a future.
-pub(crate) struct Place<'a, T> {
-    pass: Pass,
-    shared: &'a Shared<T>,
-}
-
-impl<'a, T> Place<'a, T> {
-    #[inline]
-    pub(crate) const fn new(pass: Pass, shared: &'a Shared<T>) -> Self {
-        Self { pass, shared }
-    }
-
-    #[inline]
-    pub(crate) const fn keep(self) -> Pass {
-        let pass = self.pass;
-        mem::forget(self);
-        pass
-    }
-}
-
-impl<T> Drop for Place<'_, T> {
-    fn drop(&mut self) {
-        let left = || Review::of(Outcome::Cancelled);
-        self.shared.finish_pass(self.pass, left);
     }
 }
 

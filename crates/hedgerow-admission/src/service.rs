@@ -15,7 +15,6 @@ use crate::error::ShedReason;
 use crate::future::{Hold, ResponseFuture};
 use crate::layer::{Extras, Parts};
 use crate::permit::Permit;
-use crate::plain::Place;
 use crate::review::Reviews;
 use crate::shared::Shared;
 
@@ -121,14 +120,13 @@ where
             return self.ask(request);
         };
         self.ready = false;
-        // Given back if the call panics.
-        let place = Place::new(pass, &self.core.shared);
+        let mut future = ResponseFuture::admitted(Hold::Place(pass, true), self.core.clone());
         if self.core.parts.asks.assigns() {
             let resource = &self.core.shared.resources[0];
             self.core.parts.asks.assign(&mut request, resource);
         }
-        let running = self.inner.call(request);
-        ResponseFuture::running(running, Hold::Sent(place.keep()), self.core.clone())
+        future.run(self.inner.call(request));
+        future
     }
 }
 
@@ -142,21 +140,23 @@ impl<S, A, V, T> AdmissionService<S, Parts<A, V>, T> {
     {
         let Some(ask) = self.core.parts.read(&request) else {
             let refused = self.core.shared.refuse(ShedReason::AskPanicked);
-            return self.wait(request, Hold::Refused(Box::new(refused)));
+            return self.wait(request, Hold::refused(refused));
         };
         let shared = &self.core.shared;
         if !self.ready || shared.is_crowded() {
-            return self.wait(request, Hold::Asks(Box::new(ask)));
+            return self.wait(request, Hold::asks(ask));
         }
         let Some(admitted) = shared.enter_at_once(&ask) else {
-            return self.wait(request, Hold::Asks(Box::new(ask)));
+            return self.wait(request, Hold::asks(ask));
         };
         self.ready = false;
         let mut permit = Permit::new(shared.clone(), admitted);
         permit.leaves();
         self.core.parts.asks.assign(&mut request, permit.resource());
-        let running = self.inner.call(request);
-        ResponseFuture::running(running, Hold::Permit(Box::new(permit)), self.core.clone())
+        let hold = Hold::permit(permit);
+        let mut future = ResponseFuture::admitted(hold, self.core.clone());
+        future.run(self.inner.call(request));
+        future
     }
 
     /// It is not sent now. What was reserved below is given back: nothing is held while waiting.

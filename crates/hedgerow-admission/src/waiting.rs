@@ -22,13 +22,13 @@ pub(crate) struct Wait {
     /// `None` when it has left the queue.
     id: Option<Id>,
     arrived: Instant,
-    story: Option<Box<Story>>,
     rare: Option<Box<Rare>>,
 }
 
 /// What few of those who wait have.
 #[derive(Default)]
 struct Rare {
+    story: Option<Box<Story>>,
     asking: Option<Later<Decision>>,
     /// Of the one who looks after the clock for all.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -63,9 +63,11 @@ impl Wait {
                 let mut wait = Self {
                     id: Some(id),
                     arrived,
-                    story,
                     rare: None,
                 };
+                if story.is_some() {
+                    wait.rare().story = story;
+                }
                 // A distant ledger may have to be asked at once.
                 if (!shared.rules.quiet || wait.has_rung(due, cx))
                     && let Poll::Ready(result) = wait.poll(shared, cx)
@@ -97,12 +99,13 @@ impl Wait {
             match shared.look(id, cx.waker()) {
                 Looked::Granted(grant, at) => {
                     self.id = None;
-                    let story = self.story.take();
+                    let story = self.story();
                     return Poll::Ready(Ok(shared.admitted(grant, at, self.arrived, story)));
                 }
                 Looked::Refused(refused) => {
                     self.id = None;
-                    shared.refused(refused, self.story.take());
+                    let story = self.story();
+                    shared.refused(refused, story);
                     return Poll::Ready(Err(refused));
                 }
                 Looked::Ask(answer) => self.rare().asking = Some(answer),
@@ -119,6 +122,10 @@ impl Wait {
         self.rare.get_or_insert_with(Box::default)
     }
 
+    fn story(&mut self) -> Option<Box<Story>> {
+        self.rare.as_mut().and_then(|rare| rare.story.take())
+    }
+
     /// Sets the alarm, if there has to be one; whether it has rung.
     #[inline]
     fn has_rung(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> bool {
@@ -128,14 +135,18 @@ impl Wait {
     /// It leaves the queue by itself.
     pub(crate) fn leave<T>(&mut self, shared: &Shared<T>) {
         if let Some(id) = self.id.take() {
-            shared.leave(id, self.arrived, self.story.take());
+            let story = self.story();
+            shared.leave(id, self.arrived, story);
         }
     }
 
     /// It leaves because it was told to.
     fn cancel<T>(mut self, shared: &Shared<T>) -> Overloaded {
         match self.id.take() {
-            Some(id) => shared.cancel(id, self.arrived, self.story.take()),
+            Some(id) => {
+                let story = self.story();
+                shared.cancel(id, self.arrived, story)
+            }
             None => shared.refuse(ShedReason::Cancelled),
         }
     }

@@ -37,9 +37,9 @@ impl State {
         self.number += 1;
         let id = self.waiters.insert(ask, kind, now, lane, self.number);
         self.wait(rules, id, now);
-        if self.running >= self.limit && self.is_quiet_until(now) {
+        if self.running >= self.limit && self.is_calm(now) {
             // Nobody can start, and nobody is to be given up.
-            self.keep(rules, wakes);
+            self.keep(rules, now, wakes);
         } else {
             self.pump(rules, now, wakes);
         }
@@ -125,7 +125,7 @@ impl State {
 
     /// Who has to go when one more waits than may.
     pub(super) fn least_wanted(&self, rules: &Rules, newest: Id, now: Instant) -> Id {
-        let level = self.waiters[newest as usize].ask.priority.level();
+        let level = self.waiters[newest as usize].level();
         let lower = self.arrivals[level + 1..].iter().rev().find_map(List::last);
         if let Some(lower) = lower {
             return lower;
@@ -137,21 +137,25 @@ impl State {
         }
     }
 
+    #[inline]
     pub(super) fn is_waiting(&self, id: Id) -> bool {
-        matches!(self.waiters[id as usize].phase, Phase::Waiting)
+        self.waiters[id as usize].phase == Phase::Waiting
     }
 
     /// What a waiter has got, if it has: it is gone from the table then.
     pub(super) fn taken(&mut self, id: Id) -> Option<Result<(Grant, Instant), Overloaded>> {
-        match self.waiters[id as usize].phase {
-            Phase::Waiting | Phase::Asking(_) | Phase::Gone => return None,
-            Phase::Granted(..) | Phase::Shed(_) => {}
-        }
-        match self.waiters.remove(id).0 {
-            Phase::Granted(grant, at) => Some(Ok((grant, at))),
-            Phase::Shed(refused) => Some(Err(refused)),
-            Phase::Waiting | Phase::Asking(_) | Phase::Gone => None,
-        }
+        let waiter = &self.waiters[id as usize];
+        let result = match waiter.phase {
+            Phase::Waiting | Phase::Asking | Phase::Gone => return None,
+            Phase::Shed => Err(waiter.refused()?),
+            Phase::Granted => {
+                let since = waiter.since;
+                Ok((self.waiters.grant_of(id), since))
+            }
+        };
+        // Its waker was used.
+        self.waiters.remove(id);
+        Some(result)
     }
 
     /// Puts one into all lists it belongs to.
@@ -174,27 +178,27 @@ impl State {
             return;
         }
         // Without any patience it is given up where it came in.
-        let patience = waiter.ask.patience.filter(|patience| !patience.is_zero());
+        let ask = &waiter.more.ask;
+        let patience = ask.patience.filter(|patience| !patience.is_zero());
         let own = patience.and_then(|patience| {
             Some((
-                waiter.arrived.checked_add(patience)?,
+                waiter.since.checked_add(patience)?,
                 ShedReason::WaitedTooLong,
             ))
         });
-        let deadline = waiter
-            .ask
+        let deadline = ask
             .deadline
             .filter(|_| rules.queue.rule != DropRule::None)
             .map(|deadline| (deadline.instant(), ShedReason::DeadlinePassed));
-        waiter.expires = match (own, deadline) {
+        waiter.expire(match (own, deadline) {
             (Some(own), Some(deadline)) => Some(if deadline.0 <= own.0 { deadline } else { own }),
             (own, deadline) => own.or(deadline),
-        };
-        if let Some((at, _)) = waiter.expires {
+        });
+        let level = waiter.level();
+        if let Some((at, _)) = waiter.expires() {
             self.expiring.insert((at, id));
             self.hurry = true;
         }
-        let level = waiter.ask.priority.level();
         // The first that may be given up at all.
         self.hurry |= self.arrivals.iter().all(|list| list.first().is_none());
         if again {

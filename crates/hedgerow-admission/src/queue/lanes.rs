@@ -103,6 +103,7 @@ impl Lanes {
     }
 
     /// The lane for this key and priority.
+    #[inline]
     pub(super) fn lane(&mut self, key: Option<&Key>, priority: Priority) -> u32 {
         let level = priority.level();
         let known = self.of_key(key).lanes[level];
@@ -159,6 +160,7 @@ impl Lanes {
         self.by_key.len()
     }
 
+    #[inline]
     pub(super) fn push(&mut self, all: &mut Waiters, id: Id, again: bool) {
         self.steps += 1;
         let at = all[id as usize].lane;
@@ -196,6 +198,7 @@ impl Lanes {
         }
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, all: &mut Waiters, id: Id) {
         self.steps += 1;
         let at = all[id as usize].lane;
@@ -241,6 +244,12 @@ impl Lanes {
         if of.running == 0 && of.lanes == [NO_LANE; LEVELS] {
             self.by_key.remove(key);
         }
+    }
+
+    /// The key of a lane.
+    #[inline]
+    pub(super) fn key(&self, at: u32) -> Option<&Key> {
+        self.lanes[at as usize].key.as_ref()
     }
 
     /// Somebody of this key starts.
@@ -339,6 +348,7 @@ impl Lanes {
     }
 
     /// Whose turn it is.
+    #[inline]
     pub(super) fn next(&self, latest_first: bool) -> Option<(u32, Id)> {
         let mut chosen: Option<&Level> = None;
         for (index, level) in self.levels.iter().enumerate() {
@@ -366,6 +376,7 @@ impl Lanes {
     }
 
     /// One of this lane goes: the next turn is somebody else's.
+    #[inline]
     pub(super) fn turn(&mut self, at: u32) {
         let lane = &mut self.lanes[at as usize];
         let here = lane.level;
@@ -377,7 +388,9 @@ impl Lanes {
             lane.turn += 1;
             level.ready.insert((lane.turn, at));
         }
-        self.levels[here].passed = 0;
+        if self.levels[here].passed != 0 {
+            self.levels[here].passed = 0;
+        }
         for level in &mut self.levels[here + 1..] {
             if !level.ready.is_empty() {
                 level.passed = level.passed.saturating_add(1);
@@ -389,6 +402,6 @@ impl Lanes {
 /// Those without a deadline come last, in the order of their arrival.
 fn sort_key(all: &Waiters, id: Id) -> SortKey {
     let waiter = &all[id as usize];
-    let deadline = waiter.ask.deadline.map(Deadline::instant);
+    let deadline = waiter.more.ask.deadline.map(Deadline::instant);
     (deadline.is_none(), deadline, waiter.number, id)
 }

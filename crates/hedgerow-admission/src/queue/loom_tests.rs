@@ -54,10 +54,9 @@ impl Shared {
         result
     }
 
-    fn enter(&self) -> Entered {
-        self.with(|state, wakes| {
-            state.enter(&self.rules, Ask::new(), Kind::Request, self.now, wakes)
-        })
+    fn enter(&self, waker: &Waker) -> Entered {
+        let kind = Kind::Request;
+        self.with(|state, wakes| state.enter(&self.rules, Ask::new(), kind, waker, self.now, wakes))
     }
 
     fn look(&self, id: Id, waker: &Waker) -> Poll<Grant> {
@@ -71,11 +70,18 @@ impl Shared {
 
     /// Waits until it may run; a wake that is lost is a deadlock, which loom reports.
     fn wait(&self) -> Grant {
-        match self.enter() {
-            Entered::Granted(grant) => grant,
-            Entered::Waits(id) => block_on(std::future::poll_fn(|cx| self.look(id, cx.waker()))),
-            Entered::Refused(refused) => panic!("{refused}"),
-        }
+        let mut joined = None;
+        block_on(std::future::poll_fn(|cx| match joined {
+            Some(id) => self.look(id, cx.waker()),
+            None => match self.enter(cx.waker()) {
+                Entered::Granted(grant) => Poll::Ready(grant),
+                Entered::Waits(id, _) => {
+                    joined = Some(id);
+                    Poll::Pending
+                }
+                Entered::Refused(refused) => panic!("{refused}"),
+            },
+        }))
     }
 
     fn end(&self, grant: &Grant) {
@@ -95,9 +101,9 @@ impl Shared {
 
     /// Comes, looks once, and leaves.
     fn leave(&self) {
-        let id = match self.enter() {
+        let id = match self.enter(Waker::noop()) {
             Entered::Granted(grant) => return self.end(&grant),
-            Entered::Waits(id) => id,
+            Entered::Waits(id, _) => id,
             Entered::Refused(refused) => panic!("{refused}"),
         };
         let cx = Context::from_waker(Waker::noop());

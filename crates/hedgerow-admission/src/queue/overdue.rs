@@ -51,7 +51,7 @@ impl State {
                 break;
             }
             let reason = self.waiters[id as usize]
-                .expires
+                .expires()
                 .map_or(ShedReason::WaitedTooLong, |(_, reason)| reason);
             self.shed(id, reason, now, wakes);
         }
@@ -59,7 +59,7 @@ impl State {
         // The lowest priority first: its places are the first to be given up.
         for level in (0..self.arrivals.len()).rev() {
             while let Some(id) = self.arrivals[level].first() {
-                let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
+                let waited = now.saturating_duration_since(self.waiters[id as usize].since);
                 let kept = reason == ShedReason::Standing && self.waiting <= self.reserve();
                 // The reserve too waits no longer than the gate's longest wait.
                 let (longest, reason) = if kept {
@@ -94,7 +94,7 @@ impl State {
             by(since.checked_add(after));
         }
         let firsts = self.arrivals.iter().filter_map(List::first);
-        if let Some(oldest) = firsts.map(|id| self.waiters[id as usize].arrived).min() {
+        if let Some(oldest) = firsts.map(|id| self.waiters[id as usize].since).min() {
             by(oldest.checked_add(rules.max_wait));
             if let (DropRule::CoDel { target, interval }, Some(since)) =
                 (rules.queue.rule, self.standing_since)

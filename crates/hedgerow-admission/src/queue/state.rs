@@ -10,7 +10,7 @@ use super::Queue;
 use super::lanes::Lanes;
 use super::waiters::{Id, Kind, List, Phase, Waiters, Which};
 use super::wakes::Wakes;
-use super::words::{Closed, Counts, Grant, Rules, Start};
+use super::words::{Closed, Counts, Got, Grant, Rules, Start};
 use crate::ask::{Ask, Priority};
 use crate::error::{Overloaded, ShedReason};
 use crate::key::Key;
@@ -48,12 +48,15 @@ pub(crate) struct State {
     pub(super) keeper: Option<Id>,
     /// When it looks next, if at all; `None` while it is about to.
     pub(super) armed: Option<Option<Instant>>,
+    /// Nothing is due before, unless there is a hurry.
+    pub(super) calm_until: Option<Instant>,
     /// How many of those who wait have a waker.
     pub(super) polled: usize,
     /// Which order held when it was last looked at.
     pub(super) was_latest_first: bool,
     pub(super) number: u64,
-    /// The last start from the queue, and how far apart starts are (ns, smoothed).
+    /// Starts from the queue, the last that was timed, and how far apart they are (ns, smoothed).
+    starts: u64,
     last_start: Option<Instant>,
     pace_ns: f64,
     /// Those that wait for the whole to be empty.
@@ -86,9 +89,11 @@ impl State {
             hold_until: None,
             keeper: None,
             armed: None,
+            calm_until: None,
             polled: 0,
             was_latest_first: false,
             number: 0,
+            starts: 0,
             last_start: None,
             pace_ns: 0.0,
             drained: Vec::new(),
@@ -162,25 +167,33 @@ impl State {
         if !self.has_room() || !rules.quiet || self.lanes.is_full(ask.key.as_ref()) {
             return None;
         }
-        let Start::Now(grant) = Self::start(&mut self.places, rules, ask, now) else {
+        let Start::Now(got) = Self::start(&mut self.places, rules, ask, now) else {
             return None;
         };
         self.running += 1;
         self.counts.at_once += 1;
         self.counts.started += 1;
-        self.lanes.started(grant.key.as_ref());
-        Some(grant)
+        self.lanes.started(ask.key.as_ref());
+        let Got { receipt, resource } = got.unwrap_or_default();
+        Some(Grant {
+            receipt,
+            resource,
+            key: ask.key.clone(),
+            cost: ask.cost,
+        })
     }
 
     /// Takes one out of all lists.
+    #[inline]
     pub(super) fn unlink(&mut self, id: Id) {
         self.lanes.remove(&mut self.waiters, id);
         let waiter = &self.waiters[id as usize];
-        if let Some((at, _)) = waiter.expires {
+        if let Some((at, _)) = waiter.expires() {
             self.expiring.remove(&(at, id));
         }
+        let waiter = &self.waiters[id as usize];
         if waiter.kind == Kind::Request {
-            let level = waiter.ask.priority.level();
+            let level = waiter.level();
             self.arrivals[level].remove(&mut self.waiters, id);
         }
         self.polled -= usize::from(self.waiters[id as usize].waker.is_some());
@@ -199,7 +212,7 @@ impl State {
 
     /// Starts whoever may start, and gives up whoever must be given up.
     pub(crate) fn pump(&mut self, rules: &Rules, now: Instant, wakes: &mut Wakes) {
-        if self.waiting > 0 && !self.is_quiet_until(now) {
+        if self.waiting > 0 && !self.is_calm(now) {
             self.give_up_overdue(rules, now, wakes);
             self.lanes.unblock(Some(now));
             let latest_first = self.latest_first(rules, now);
@@ -217,23 +230,20 @@ impl State {
             let Some((lane, id)) = self.lanes.next(self.latest_first(rules, now)) else {
                 break;
             };
-            let ask = &self.waiters[id as usize].ask;
+            let ask = &self.waiters[id as usize].more.ask;
             match Self::start(&mut self.places, rules, ask, now) {
-                Start::Now(grant) => {
-                    self.lanes.turn(lane);
-                    self.unlink(id);
-                    self.running += 1;
-                    self.lanes.started(grant.key.as_ref());
+                Start::Now(got) => {
+                    self.take_out(lane, id);
                     self.paced(now);
-                    self.settle_waiter(id, Phase::Granted(grant, now), wakes);
+                    self.waiters.grant(id, got, now);
+                    self.wake(id, wakes);
                 }
                 Start::Asked(answer) => {
-                    self.lanes.turn(lane);
-                    self.unlink(id);
-                    self.running += 1;
-                    let key = self.waiters[id as usize].ask.key.clone();
-                    self.lanes.started(key.as_ref());
-                    self.settle_waiter(id, Phase::Asking(Some(answer)), wakes);
+                    self.take_out(lane, id);
+                    let waiter = &mut self.waiters[id as usize];
+                    waiter.phase = Phase::Asking;
+                    waiter.more.asking = Some(answer);
+                    self.wake(id, wakes);
                 }
                 Start::Stuck(until) => {
                     self.stuck_until = Some(until);
@@ -247,20 +257,30 @@ impl State {
                 Start::Never(reason) => self.shed(id, reason, now, wakes),
             }
         }
-        self.keep(rules, wakes);
+        self.keep(rules, now, wakes);
         self.tell_drained(wakes);
     }
 
-    pub(super) fn settle_waiter(&mut self, id: Id, phase: Phase, wakes: &mut Wakes) {
-        let waiter = &mut self.waiters[id as usize];
-        waiter.phase = phase;
-        if let Some(waker) = waiter.waker.take() {
+    /// One that waited has its turn, and a place.
+    #[inline]
+    fn take_out(&mut self, lane: u32, id: Id) {
+        let key = self.lanes.key(lane).cloned();
+        self.lanes.turn(lane);
+        self.unlink(id);
+        self.running += 1;
+        self.lanes.started(key.as_ref());
+    }
+
+    /// Something has become of a waiter.
+    #[inline]
+    pub(super) fn wake(&mut self, id: Id, wakes: &mut Wakes) {
+        if let Some(waker) = self.waiters[id as usize].waker.take() {
             wakes.add(waker);
         }
     }
 
     pub(super) fn shed(&mut self, id: Id, reason: ShedReason, now: Instant, wakes: &mut Wakes) {
-        let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
+        let waited = now.saturating_duration_since(self.waiters[id as usize].since);
         // The depth without it, and what held it up.
         let stuck = self.stuck_until;
         self.unlink(id);
@@ -269,16 +289,21 @@ impl State {
         if self.waiting == 0 {
             self.stuck_until = None;
         }
-        self.settle_waiter(id, Phase::Shed(refused), wakes);
+        self.waiters.refuse(id, refused);
+        self.wake(id, wakes);
     }
 
     /// Tries to take all that a request needs besides its place.
+    #[inline]
     pub(super) fn start(
         places: &mut Option<Places>,
         rules: &Rules,
         ask: &Ask,
         now: Instant,
     ) -> Start {
+        if places.is_none() && rules.rates.is_empty() {
+            return Start::Now(None);
+        }
         let picked = match places {
             None => None,
             Some(places) => match places.find(now) {
@@ -306,12 +331,10 @@ impl State {
                 if let (Some(resource), Some(places)) = (picked, places) {
                     places.take(resource);
                 }
-                Start::Now(Grant {
+                Start::Now(Some(Got {
                     receipt,
                     resource: picked,
-                    key: ask.key.clone(),
-                    cost: ask.cost,
-                })
+                }))
             }
             Decision::Wait {
                 until,
@@ -375,10 +398,19 @@ impl State {
         self.pump(rules, now, wakes);
     }
 
+    /// One has started from the queue. After the first 16 only every 16th is timed.
+    #[inline]
     pub(super) fn paced(&mut self, now: Instant) {
+        self.starts += 1;
+        if self.starts > 16 && !self.starts.is_multiple_of(16) {
+            return;
+        }
+        let since = if self.starts > 16 { 16.0 } else { 1.0 };
         if let Some(last) = self.last_start.replace(now) {
-            let apart = now.saturating_duration_since(last).as_secs_f64() * 1e9;
-            self.pace_ns += (apart - self.pace_ns) / 16.0;
+            let apart = now.saturating_duration_since(last).as_secs_f64() * 1e9 / since;
+            // As much as `since` starts in a row would have moved it by a sixteenth each.
+            let weight = if self.starts > 16 { 0.644 } else { 1.0 / 16.0 };
+            self.pace_ns += (apart - self.pace_ns) * weight;
         }
     }
 

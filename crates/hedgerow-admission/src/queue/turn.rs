@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::state::State;
 use super::waiters::{Id, Kind, Phase};
 use super::wakes::Wakes;
-use super::words::{Closed, Ended, Grant, Looked, Rules};
+use super::words::{Closed, Ended, Got, Looked, Rules};
 use crate::ask::Ask;
 use crate::error::ShedReason;
 use crate::ledger::{Decision, Receipt};
@@ -43,8 +43,8 @@ impl State {
             };
         }
         let waiter = &mut self.waiters[id as usize];
-        if let Phase::Asking(later) = &mut waiter.phase
-            && let Some(later) = later.take()
+        if waiter.phase == Phase::Asking
+            && let Some(later) = waiter.more.asking.take()
         {
             return Looked::Ask(later);
         }
@@ -82,10 +82,9 @@ impl State {
         }
         // Never an instant that has passed: whoever waits for it would not wait.
         let now = clock();
-        let due = self.due(rules);
+        let due = self.survey(rules, now);
         let due = due.map(|due| if due <= now { now + MOMENT } else { due });
         self.armed = Some(due);
-        self.hurry = false;
         due
     }
 
@@ -98,7 +97,7 @@ impl State {
         now: Instant,
         wakes: &mut Wakes,
     ) {
-        let ask = self.waiters[id as usize].ask.clone();
+        let ask = self.waiters[id as usize].more.ask.clone();
         self.running -= 1;
         self.lanes.ended(ask.key.as_ref());
         match (decision, self.came_too_late(rules, id, now)) {
@@ -161,13 +160,8 @@ impl State {
         self.running += 1;
         self.lanes.started(ask.key.as_ref());
         self.paced(now);
-        let grant = Grant {
-            receipt,
-            resource,
-            key: ask.key.clone(),
-            cost: ask.cost,
-        };
-        self.settle_waiter(id, Phase::Granted(grant, now), wakes);
+        self.waiters.grant(id, Some(Got { receipt, resource }), now);
+        self.wake(id, wakes);
         true
     }
 
@@ -180,10 +174,10 @@ impl State {
         if waiter.kind == Kind::Readiness {
             return None;
         }
-        if let Some((_, reason)) = waiter.expires.filter(|(at, _)| *at <= now) {
+        if let Some((_, reason)) = waiter.expires().filter(|(at, _)| *at <= now) {
             return Some(reason);
         }
-        let waited = now.saturating_duration_since(waiter.arrived);
+        let waited = now.saturating_duration_since(waiter.since);
         (waited >= rules.max_wait && !rules.max_wait.is_zero()).then_some(ShedReason::WaitedTooLong)
     }
 
@@ -196,15 +190,16 @@ impl State {
 
     /// One that asked is refused.
     fn refuse(&mut self, id: Id, reason: ShedReason, now: Instant, wakes: &mut Wakes) {
-        let waited = now.saturating_duration_since(self.waiters[id as usize].arrived);
+        let waited = now.saturating_duration_since(self.waiters[id as usize].since);
         let refused = self.overloaded(reason, waited, now);
-        self.settle_waiter(id, Phase::Shed(refused), wakes);
+        self.waiters.refuse(id, refused);
+        self.wake(id, wakes);
     }
 
     /// One that had left the queue goes back to where it was.
     pub(super) fn wait_again(&mut self, rules: &Rules, id: Id, now: Instant) {
         let (key, priority) = {
-            let ask = &self.waiters[id as usize].ask;
+            let ask = &self.waiters[id as usize].more.ask;
             (ask.key.clone(), ask.priority)
         };
         let lane = self.lanes.lane(key.as_ref(), priority);
@@ -223,34 +218,34 @@ impl State {
         now: Instant,
         wakes: &mut Wakes,
     ) -> Ended {
-        if self.is_waiting(id) {
-            self.unlink(id);
-            let (_, waker) = self.waiters.remove(id);
-            wakes.forget(waker);
-            // Its turn may have held others up, or the clock.
-            self.counts.aborted += 1;
-            self.pump(rules, now, wakes);
-            return Ended::Aborted;
-        }
-        let key = self.waiters[id as usize].ask.key.take();
-        let (phase, waker) = self.waiters.remove(id);
-        wakes.forget(waker);
-        if !matches!(phase, Phase::Shed(_)) {
-            self.counts.aborted += 1;
-        }
-        match phase {
-            Phase::Shed(refused) => Ended::Refused(refused),
-            Phase::Granted(grant, _) => {
-                rules.refund(&grant, now, false);
-                self.end(rules, &grant, Some(now), true, wakes);
-                Ended::Aborted
+        let waiter = &mut self.waiters[id as usize];
+        match waiter.phase {
+            Phase::Shed => {
+                let refused = waiter.refused();
+                wakes.forget(self.waiters.remove(id));
+                return refused.map_or(Ended::Aborted, Ended::Refused);
             }
-            Phase::Asking(_) | Phase::Waiting | Phase::Gone => {
+            Phase::Granted => {
+                let grant = self.waiters.grant_of(id);
+                rules.refund(&grant, now, false);
+                wakes.forget(self.waiters.remove(id));
+                self.end(rules, &grant, Some(now), true, wakes);
+            }
+            Phase::Waiting => {
+                self.unlink(id);
+                wakes.forget(self.waiters.remove(id));
+                // Its turn may have held others up, or the clock.
+                self.pump(rules, now, wakes);
+            }
+            Phase::Asking | Phase::Gone => {
+                let key = waiter.more.ask.key.take();
+                wakes.forget(self.waiters.remove(id));
                 self.running -= 1;
                 self.lanes.ended(key.as_ref());
                 self.pump(rules, now, wakes);
-                Ended::Aborted
             }
         }
+        self.counts.aborted += 1;
+        Ended::Aborted
     }
 }

@@ -1,11 +1,10 @@
 //! Those who wait, in lists that need no memory of their own.
 
-use std::mem;
 use std::ops::{Index, IndexMut};
 use std::task::Waker;
 use std::time::Instant;
 
-use super::words::Grant;
+use super::words::{Got, Grant};
 use crate::ask::Ask;
 use crate::error::Overloaded;
 use crate::error::ShedReason;
@@ -26,29 +25,48 @@ pub(crate) enum Kind {
 }
 
 /// One who waits.
+///
+/// Whoever hands a place over touches the first 64 bytes of it alone: between two processors lines of
+/// memory are what costs.
+#[repr(C, align(64))]
 pub(super) struct Waiter {
-    pub(super) ask: Ask,
-    pub(super) kind: Kind,
-    pub(super) arrived: Instant,
-    pub(super) lane: u32,
+    links: [Link; 2],
+    pub(super) waker: Option<Waker>,
+    /// When it came; once it is granted, when that was.
+    pub(super) since: Instant,
     /// Its number in the order of arrival.
     pub(super) number: u64,
-    /// When it is given up for a reason of its own.
-    pub(super) expires: Option<(Instant, ShedReason)>,
+    pub(super) lane: u32,
     pub(super) phase: Phase,
-    pub(super) waker: Option<Waker>,
-    links: [Link; 2],
+    pub(super) kind: Kind,
+    level: u8,
+    /// Whether it is given up for a reason of its own.
+    timed: bool,
+    pub(super) more: More,
+}
+
+/// What is only looked at when there is something to see.
+pub(super) struct More {
+    pub(super) ask: Ask,
+    /// When it is given up for a reason of its own.
+    expires: Option<(Instant, ShedReason)>,
+    /// The question to the ledger, until the waiter has seen it.
+    pub(super) asking: Option<Later<Decision>>,
+    /// What it has got.
+    got: Got,
+    refused: Option<Overloaded>,
 }
 
 /// What became of a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Waiting,
-    /// It has a place, and the ledger is being asked: by the waiter itself, once it has seen this.
-    Asking(Option<Later<Decision>>),
-    /// It may start, since then.
-    Granted(Grant, Instant),
+    /// It has a place, and the ledger is being asked: by the waiter itself.
+    Asking,
+    /// It may start.
+    Granted,
     /// It was refused.
-    Shed(Overloaded),
+    Shed,
     /// Its place in the table is free.
     Gone,
 }
@@ -83,6 +101,7 @@ pub(super) struct Waiters {
 
 impl Waiters {
     /// Takes one in.
+    #[inline]
     pub(super) fn insert(
         &mut self,
         ask: Ask,
@@ -97,25 +116,57 @@ impl Waiters {
             return id;
         };
         let waiter = &mut self.all[id as usize];
-        waiter.ask = ask;
+        waiter.level = ask.priority.level() as u8;
+        waiter.more.ask = ask;
         waiter.kind = kind;
-        waiter.arrived = arrived;
+        waiter.since = arrived;
         waiter.lane = lane;
         waiter.number = number;
-        waiter.expires = None;
+        waiter.timed = false;
         waiter.phase = Phase::Waiting;
-        waiter.waker = None;
         id
     }
 
-    /// Lets one go: what became of it, and its waker, which is not to be dropped under the lock.
-    pub(super) fn remove(&mut self, id: Id) -> (Phase, Option<Waker>) {
+    /// It may start from now on, with what it has got.
+    #[inline]
+    pub(super) fn grant(&mut self, id: Id, got: Option<Got>, now: Instant) {
         let waiter = &mut self.all[id as usize];
-        waiter.ask.key = None;
-        waiter.ask.label = None;
+        waiter.phase = Phase::Granted;
+        waiter.since = now;
+        if let Some(got) = got {
+            waiter.more.got = got;
+        }
+    }
+
+    /// It was refused.
+    pub(super) fn refuse(&mut self, id: Id, refused: Overloaded) {
+        let waiter = &mut self.all[id as usize];
+        waiter.phase = Phase::Shed;
+        waiter.more.refused = Some(refused);
+    }
+
+    /// What was granted to one that is let go next.
+    pub(super) fn grant_of(&mut self, id: Id) -> Grant {
+        let More { ask, got, .. } = &mut self.all[id as usize].more;
+        Grant {
+            receipt: got.receipt,
+            resource: got.resource,
+            key: ask.key.take(),
+            cost: ask.cost,
+        }
+    }
+
+    /// Lets one go: its waker, which is not to be dropped under the lock.
+    #[inline]
+    pub(super) fn remove(&mut self, id: Id) -> Option<Waker> {
+        let waiter = &mut self.all[id as usize];
+        let More { ask, asking, .. } = &mut waiter.more;
+        if ask.key.is_some() || ask.label.is_some() || asking.is_some() {
+            (ask.key, ask.label, *asking) = (None, None, None);
+        }
+        waiter.phase = Phase::Gone;
         self.free.push(id);
-        let phase = mem::replace(&mut waiter.phase, Phase::Gone);
-        (phase, waiter.waker.take())
+        waiter.waker.take()
     }
 
     /// How many places are taken.
@@ -126,7 +177,7 @@ impl Waiters {
     /// Those that wait.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (Id, &Waiter)> {
         let all = self.all.iter().enumerate();
-        all.filter(|(_, waiter)| matches!(waiter.phase, Phase::Waiting))
+        all.filter(|(_, waiter)| waiter.phase == Phase::Waiting)
             .map(|(id, waiter)| (id as Id, waiter))
     }
 }
@@ -148,22 +199,52 @@ impl IndexMut<usize> for Waiters {
 }
 
 impl Waiter {
-    pub(super) fn new(ask: Ask, kind: Kind, arrived: Instant, lane: u32, number: u64) -> Self {
+    fn new(ask: Ask, kind: Kind, arrived: Instant, lane: u32, number: u64) -> Self {
         let alone = Link {
             before: NONE,
             after: NONE,
         };
         Self {
-            ask,
-            kind,
-            arrived,
-            lane,
-            number,
-            expires: None,
-            phase: Phase::Waiting,
-            waker: None,
             links: [alone; 2],
+            waker: None,
+            since: arrived,
+            number,
+            lane,
+            phase: Phase::Waiting,
+            kind,
+            level: ask.priority.level() as u8,
+            timed: false,
+            more: More {
+                ask,
+                expires: None,
+                asking: None,
+                got: Got::default(),
+                refused: None,
+            },
         }
+    }
+
+    #[inline]
+    pub(super) const fn level(&self) -> usize {
+        self.level as usize
+    }
+
+    /// When it is given up for a reason of its own, and which.
+    #[inline]
+    pub(super) fn expires(&self) -> Option<(Instant, ShedReason)> {
+        self.more.expires.filter(|_| self.timed)
+    }
+
+    pub(super) fn expire(&mut self, at: Option<(Instant, ShedReason)>) {
+        self.timed = at.is_some();
+        if self.timed {
+            self.more.expires = at;
+        }
+    }
+
+    /// Why it was refused.
+    pub(super) fn refused(&self) -> Option<Overloaded> {
+        self.more.refused.filter(|_| self.phase == Phase::Shed)
     }
 }
 
@@ -192,6 +273,7 @@ impl List {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, all: &mut Waiters, id: Id) {
         let which = self.which as usize;
         all[id as usize].links[which] = Link {
@@ -224,6 +306,7 @@ impl List {
         }
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, all: &mut Waiters, id: Id) {
         let which = self.which as usize;
         let Link { before, after } = all[id as usize].links[which];

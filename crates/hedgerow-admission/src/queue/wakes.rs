@@ -35,7 +35,9 @@ impl Wakes {
         let wake = |waker: Waker| drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
         if let Some(first) = self.first {
             wake(first);
-            self.rest.into_iter().for_each(wake);
+            if !self.rest.is_empty() {
+                self.rest.into_iter().for_each(wake);
+            }
         }
     }
 }

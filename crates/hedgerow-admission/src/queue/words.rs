@@ -32,6 +32,13 @@ pub(crate) struct Grant {
     pub(crate) cost: u64,
 }
 
+/// What one has got besides its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Got {
+    pub(super) receipt: Receipt,
+    pub(super) resource: Option<u32>,
+}
+
 /// What happened to one who came.
 pub(crate) enum Entered {
     Granted(Grant),
@@ -86,7 +93,8 @@ pub(crate) enum Closed {
 }
 
 pub(super) enum Start {
-    Now(Grant),
+    /// With this, if the gate has a rate or a pool.
+    Now(Option<Got>),
     Asked(Later<Decision>),
     Stuck(Instant),
     Blocked(Instant),

@@ -55,6 +55,24 @@ async fn requests_wait_in_their_future_and_hold_nothing_below() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_polls_holds_up_nobody() {
+    let log = Log::new();
+    let layer = AdmissionLayer::concurrency(1);
+    let mut service = layer.layer(slow(&log));
+    let first = service.ready().await.expect("always").call(0);
+    let forgotten = service.ready().await.expect("always").call(1);
+    let third = service.ready().await.expect("always").call(2);
+    let both = timeout(ms(21), async { (first.await, third.await) }).await;
+    let both = both.expect("nobody waits for the one that is not polled");
+    assert_eq!((both.0.expect("free"), both.1.expect("its turn")), (0, 2));
+    // It joins when it is polled, as if it came then.
+    assert_eq!(layer.handle().stats().entered, 2);
+    assert_eq!(forgotten.await.expect("free"), 1);
+    assert_eq!(layer.handle().stats().entered, 3);
+    assert_eq!(log.all(), [0, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_from_above_ends_the_wait() {
     let log = Log::new();
     let layer = AdmissionLayer::concurrency(1);
