@@ -33,7 +33,8 @@ pub const MAX_RATES: usize = 4;
 /// * It is called under the gate's lock: it must not block, and must not call the gate.
 /// * An answer that is dropped before it came takes nothing, or gives it back by itself in time.
 /// * An answer comes in bounded time, [`Decision::Failed`] at the latest: a request that asks keeps its
-///   place, and sees its deadline or longest wait only with the answer.
+///   place meanwhile. It gives up the answer, and is refused, when its deadline or longest wait is over; a
+///   service that gets ready waits on.
 /// * `settle`, `refund` and `release` are told, not asked: they must not block. A shared ledger hands
 ///   them to a task of its own.
 pub trait Ledger: Send + Sync {

@@ -29,7 +29,8 @@ pub(crate) struct Wait {
 #[derive(Default)]
 struct Rare {
     story: Option<Box<Story>>,
-    asking: Option<Later<Decision>>,
+    /// What the ledger answers, and until when it is waited for.
+    asking: Option<(Later<Decision>, Option<Instant>)>,
     /// Of the one who looks after the clock for all.
     alarm: Option<Pin<Box<Sleep>>>,
     /// When the alarm is set to ring.
@@ -90,10 +91,9 @@ impl Wait {
                 return Poll::Pending;
             };
             if let Some(rare) = &mut self.rare
-                && let Some(answer) = &mut rare.asking
+                && rare.asking.is_some()
             {
-                let decision = ready!(answer.as_mut().poll(cx));
-                rare.asking = None;
+                let decision = ready!(rare.poll_answer(cx));
                 shared.answered(id, decision);
             }
             match shared.look(id, cx.waker()) {
@@ -108,7 +108,7 @@ impl Wait {
                     shared.refused(refused, story);
                     return Poll::Ready(Err(refused));
                 }
-                Looked::Ask(answer) => self.rare().asking = Some(answer),
+                Looked::Ask(answer, until) => self.rare().asking = Some((answer, until)),
                 Looked::Waits(due) => {
                     if !self.has_rung(due, cx) {
                         return Poll::Pending;
@@ -153,6 +153,22 @@ impl Wait {
 }
 
 impl Rare {
+    /// What the ledger answers; that it failed, if the time is over before.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
+        let Some((answer, until)) = &mut self.asking else {
+            return Poll::Ready(Decision::Failed);
+        };
+        let until = *until;
+        let mut decision = answer.as_mut().poll(cx);
+        if decision.is_pending() && until.is_some_and(|until| self.has_rung(until, cx)) {
+            decision = Poll::Ready(Decision::Failed);
+        }
+        if decision.is_ready() {
+            self.asking = None;
+        }
+        decision
+    }
+
     fn has_rung(&mut self, due: Instant, cx: &mut Context<'_>) -> bool {
         if self.rings != Some(due) {
             self.rings = Some(due);

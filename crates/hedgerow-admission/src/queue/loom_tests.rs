@@ -64,7 +64,7 @@ impl Shared {
             Looked::Granted(grant, _) => Poll::Ready(grant),
             Looked::Waits(_) => Poll::Pending,
             Looked::Refused(refused) => panic!("{refused}"),
-            Looked::Ask(_) => panic!("there is no distant ledger"),
+            Looked::Ask(..) => panic!("there is no distant ledger"),
         }
     }
 

@@ -46,7 +46,7 @@ impl State {
         if waiter.phase == Phase::Asking
             && let Some(later) = waiter.more.asking.take()
         {
-            return Looked::Ask(later);
+            return Looked::Ask(later, self.waits_until(rules, id));
         }
         Looked::Waits(self.rest(rules, id, waker, clock, wakes))
     }
@@ -111,7 +111,9 @@ impl State {
                 self.give_up(rules, &ask, receipt, now);
                 self.refuse(id, reason, now, wakes);
             }
-            (Decision::Wait { .. }, Some(reason)) => self.refuse(id, reason, now, wakes),
+            (Decision::Wait { .. } | Decision::Failed, Some(reason)) => {
+                self.refuse(id, reason, now, wakes)
+            }
             (Decision::Wait { until, own_key }, None) => {
                 if ask.patience.unwrap_or(rules.max_wait).is_zero() {
                     self.refuse(id, ShedReason::QueueFull, now, wakes);
@@ -133,7 +135,7 @@ impl State {
                 self.hurry = true;
             }
             (Decision::Never, _) => self.refuse(id, ShedReason::TooLarge, now, wakes),
-            (Decision::Failed, _) => self.refuse(id, ShedReason::Ledger, now, wakes),
+            (Decision::Failed, None) => self.refuse(id, ShedReason::Ledger, now, wakes),
         }
         self.pump(rules, now, wakes);
     }
@@ -163,6 +165,20 @@ impl State {
         self.waiters.grant(id, Some(Got { receipt, resource }), now);
         self.wake(id, wakes);
         true
+    }
+
+    /// Until when one that asks waits for the answer.
+    fn waits_until(&self, rules: &Rules, id: Id) -> Option<Instant> {
+        let waiter = &self.waiters[id as usize];
+        if waiter.kind == Kind::Readiness {
+            return None;
+        }
+        let own = waiter.expires().map(|(at, _)| at);
+        let longest = Some(rules.max_wait).filter(|longest| !longest.is_zero());
+        let longest = longest.and_then(|longest| waiter.since.checked_add(longest));
+        own.map_or(longest, |own| {
+            Some(longest.map_or(own, |longest| longest.min(own)))
+        })
     }
 
     /// Why one that asked cannot use the answer any more.

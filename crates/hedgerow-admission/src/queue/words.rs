@@ -52,8 +52,8 @@ pub(crate) enum Looked {
     /// Since then.
     Granted(Grant, Instant),
     Refused(Overloaded),
-    /// The ledger is being asked: the answer is awaited by the waiter.
-    Ask(Later<Decision>),
+    /// The ledger is being asked: the answer is awaited by the waiter, until then at most.
+    Ask(Later<Decision>, Option<Instant>),
     /// It waits on; if an instant is told, it must look again by then.
     Waits(Option<Instant>),
 }

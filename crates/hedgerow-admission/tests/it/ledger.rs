@@ -7,6 +7,7 @@ use hedgerow_admission::{
     Answer, Ask, BookId, BuildError, Claim, Correction, Decision, Gate, Key, Leased, Ledger,
     LocalLedger, Outcome, Rate, Receipt, ShedReason,
 };
+use hedgerow_core::Deadline;
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -136,6 +137,7 @@ struct Distant {
     books: Arc<LocalLedger>,
     asked: Log<u64>,
     away: std::sync::atomic::AtomicBool,
+    silent: std::sync::atomic::AtomicBool,
 }
 
 impl Ledger for Distant {
@@ -147,6 +149,9 @@ impl Ledger for Distant {
         self.asked.add(claim.cost);
         if self.away.load(std::sync::atomic::Ordering::Relaxed) {
             return Answer::Later(Box::pin(async { Decision::Failed }));
+        }
+        if self.silent.load(std::sync::atomic::Ordering::Relaxed) {
+            return Answer::Later(Box::pin(std::future::pending()));
         }
         let decision = self.books.reserve(claim);
         Answer::Later(Box::pin(async move {
@@ -190,6 +195,7 @@ fn distant() -> (Arc<Distant>, Log<u64>) {
         books: Arc::new(LocalLedger::new()),
         asked: asked.clone(),
         away: false.into(),
+        silent: false.into(),
     };
     (Arc::new(ledger), asked)
 }
@@ -238,6 +244,40 @@ async fn a_waiter_that_leaves_while_a_distant_ledger_is_asked_gives_its_place_ba
     drop(leaves);
     assert_eq!((gate.stats().active, gate.stats().aborted), (0, 1));
     gate.permit().await.expect("free").finish(Outcome::Answered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_distant_ledger_that_never_answers_holds_nobody_beyond_his_time() {
+    let (ledger, _) = distant();
+    ledger
+        .silent
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    let gate = Gate::builder()
+        .concurrency(2)
+        .rate(Rate::per_second(100))
+        .max_wait(ms(50))
+        .ledger(ledger.clone())
+        .build();
+    let refused = |ask: Ask| {
+        let gate = gate.clone();
+        async move {
+            let began = tokio::time::Instant::now();
+            let refused = gate.permit_for(ask).await.expect_err("nobody answers");
+            (refused.reason(), began.elapsed())
+        }
+    };
+    let soon = Deadline::at((tokio::time::Instant::now() + ms(20)).into_std());
+    let (patient, hurried) =
+        futures::join!(refused(Ask::new()), refused(Ask::new().deadline(soon)),);
+    assert_eq!(patient, (ShedReason::WaitedTooLong, ms(50)));
+    assert_eq!(hurried, (ShedReason::DeadlinePassed, ms(20)));
+    assert_eq!((gate.stats().active, gate.leftovers()), (0, 0));
+    // Their places are free for whoever comes when it answers again.
+    ledger
+        .silent
+        .store(false, std::sync::atomic::Ordering::Relaxed);
+    let both = futures::future::join_all([gate.permit(), gate.permit()]).await;
+    assert!(both.iter().all(Result::is_ok));
 }
 
 #[tokio::test(start_paused = true)]

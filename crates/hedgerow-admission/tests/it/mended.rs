@@ -660,7 +660,9 @@ async fn an_answer_that_comes_too_late_is_given_back() {
         tokio::spawn(gate.permit_for(Ask::new().cost(2).patience(ms(40)))),
         tokio::spawn(gate.permit_for(Ask::new().cost(3))),
     ];
-    sleep(ms(50)).await;
+    settle().await;
+    // In the very moment in which nobody waits for them any more.
+    advance(ms(40)).await;
     ledger.answer(1, YES);
     ledger.answer(2, YES);
     settle().await;
