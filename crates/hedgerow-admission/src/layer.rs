@@ -1,4 +1,4 @@
-//! A gate in front of a service: one for requests that say what they ask, one for readiness.
+//! A gate in front of a service, for requests that say what they ask.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use crate::key::Key;
 use crate::pool::Verdict;
 use crate::queue::Queue;
 use crate::rate::Rate;
-use crate::ready::ReadyAdmission;
 use crate::review::{Judged, Settled, Watched};
 use crate::service::AdmissionService;
 
@@ -375,65 +374,5 @@ impl<A, V, T> fmt::Debug for AdmissionLayer<A, V, T> {
             .field("gate", &self.gate)
             .field("extras", &self.parts.extras)
             .finish_non_exhaustive()
-    }
-}
-
-/// Lets a service be ready when the [`Gate`] says so: who calls waits in `poll_ready`.
-///
-/// For uniform cost. What stands above sees the back-pressure: `load_shed` sheds, `balance` goes to
-/// another one, a hedge with `HedgeReady::NowOnly` goes without. Who waits for readiness is never refused
-/// for having waited: readiness has no deadline, and its waiters are as many as there are clones.
-///
-/// # Examples
-///
-/// ```
-/// use hedgerow_admission::{Gate, ReadyAdmissionLayer};
-/// use tower::{ServiceBuilder, ServiceExt};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let gate = Gate::builder().concurrency(4).build();
-/// let client = ServiceBuilder::new()
-///     .load_shed()
-///     .layer(ReadyAdmissionLayer::new(gate))
-///     .service_fn(async |n: u32| Ok::<_, std::convert::Infallible>(n));
-/// assert_eq!(client.oneshot(1).await?, 1);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Readiness, clones and drop
-///
-/// A service that was made ready holds a permit until it is called or dropped, and what a rate has
-/// reserved for it. A clone starts without. Once a permit is held, the service below is made ready.
-///
-/// # Errors
-///
-/// [`Overloaded`](crate::Overloaded) from `poll_ready`, boxed, when the gate is closed, every resource of
-/// its pool was killed, or the ledger of its rates cannot be asked.
-#[derive(Clone, Debug)]
-pub struct ReadyAdmissionLayer<T = ()> {
-    gate: Gate<T>,
-}
-
-impl<T> ReadyAdmissionLayer<T> {
-    /// Services are ready when `gate` says so.
-    #[must_use]
-    pub const fn new(gate: Gate<T>) -> Self {
-        Self { gate }
-    }
-
-    /// The gate: read it, change it, ask it for permits.
-    #[must_use]
-    pub fn handle(&self) -> Gate<T> {
-        self.gate.clone()
-    }
-}
-
-impl<S, T> Layer<S> for ReadyAdmissionLayer<T> {
-    type Service = ReadyAdmission<S, T>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        ReadyAdmission::new(inner, self.gate.shared().clone())
     }
 }

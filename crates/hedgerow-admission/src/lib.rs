@@ -74,7 +74,7 @@ pub use crate::event::{AdmissionEvent, Happened};
 pub use crate::future::ResponseFuture;
 pub use crate::gate::{AdmissionStats, Gate, KeyState};
 pub use crate::key::Key;
-pub use crate::layer::{AdmissionLayer, Extras, Parts, ReadyAdmissionLayer};
+pub use crate::layer::{AdmissionLayer, Extras, Parts};
 pub use crate::ledger::{
     Answer, BookId, Claim, Correction, Decision, Later, Leased, Ledger, LocalLedger, MAX_RATES,
     Receipt,
@@ -87,7 +87,7 @@ pub use crate::permit::Permit;
 pub use crate::pool::{Pool, ResourceState, Verdict};
 pub use crate::queue::{DropRule, Order, Queue};
 pub use crate::rate::{Rate, Unit};
-pub use crate::ready::{ReadyAdmission, Running};
+pub use crate::ready::{ReadyAdmission, ReadyAdmissionLayer, Running};
 pub use crate::review::{Judged, Review, Reviews, Settled, Watched};
 pub use crate::service::AdmissionService;
 pub use crate::waiting::Admission;

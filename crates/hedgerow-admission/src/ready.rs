@@ -1,4 +1,4 @@
-//! The service that asks before it is ready.
+//! A gate in front of a service, for readiness: the layer, and the service that asks before it is ready.
 
 use std::fmt;
 use std::mem;
@@ -9,16 +9,78 @@ use std::task::{Context, Poll, ready};
 use hedgerow_core::{BoxError, Classify, OkWins};
 use parking_lot::Mutex;
 use pin_project::pin_project;
+use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::ask::Ask;
+use crate::gate::Gate;
 use crate::permit::Permit;
 use crate::queue::Kind;
 use crate::review::{Judged, Reviews};
 use crate::shared::Shared;
 use crate::waiting::{Arrival, Waiting};
 
-/// The service that [`ReadyAdmissionLayer`](crate::ReadyAdmissionLayer) makes.
+/// Lets a service be ready when the [`Gate`] says so: who calls waits in `poll_ready`.
+///
+/// For uniform cost. What stands above sees the back-pressure: `load_shed` sheds, `balance` goes to
+/// another one, a hedge with `HedgeReady::NowOnly` goes without. Who waits for readiness is never refused
+/// for having waited: readiness has no deadline, and its waiters are as many as there are clones.
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow_admission::{Gate, ReadyAdmissionLayer};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let gate = Gate::builder().concurrency(4).build();
+/// let client = ServiceBuilder::new()
+///     .load_shed()
+///     .layer(ReadyAdmissionLayer::new(gate))
+///     .service_fn(async |n: u32| Ok::<_, std::convert::Infallible>(n));
+/// assert_eq!(client.oneshot(1).await?, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Readiness, clones and drop
+///
+/// A service that was made ready holds a permit until it is called or dropped, and what a rate has
+/// reserved for it. A clone starts without. Once a permit is held, the service below is made ready.
+///
+/// # Errors
+///
+/// [`Overloaded`](crate::Overloaded) from `poll_ready`, boxed, when the gate is closed, every resource of
+/// its pool was killed, or the ledger of its rates cannot be asked.
+#[derive(Clone, Debug)]
+pub struct ReadyAdmissionLayer<T = ()> {
+    gate: Gate<T>,
+}
+
+impl<T> ReadyAdmissionLayer<T> {
+    /// Services are ready when `gate` says so.
+    #[must_use]
+    pub const fn new(gate: Gate<T>) -> Self {
+        Self { gate }
+    }
+
+    /// The gate: read it, change it, ask it for permits.
+    #[must_use]
+    pub fn handle(&self) -> Gate<T> {
+        self.gate.clone()
+    }
+}
+
+impl<S, T> Layer<S> for ReadyAdmissionLayer<T> {
+    type Service = ReadyAdmission<S, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ReadyAdmission::new(inner, self.gate.shared().clone())
+    }
+}
+
+/// The service that [`ReadyAdmissionLayer`] makes.
 pub struct ReadyAdmission<S, T = ()> {
     inner: S,
     shared: Arc<Shared<T>>,
