@@ -213,6 +213,12 @@ impl<T> Shared<T> {
 
     /// A waiter looks what has become of it.
     pub(crate) fn look(&self, id: Id, waker: &Waker) -> Looked {
+        let own = self.state.lock().look_at_own(id);
+        own.unwrap_or_else(|| self.look_around(id, waker))
+    }
+
+    /// One that waits on looks whether that has to be so.
+    fn look_around(&self, id: Id, waker: &Waker) -> Looked {
         let limit = self.limit.now();
         let mut wakes = Wakes::default();
         let (looked, waiting) = {

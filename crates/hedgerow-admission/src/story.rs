@@ -42,18 +42,24 @@ impl State {
 }
 
 impl<T> Shared<T> {
+    #[inline]
     pub(crate) fn story(&self, ask: &Ask) -> Option<Box<Story>> {
         self.recorder.as_ref()?;
-        Some(Box::new(Story {
+        Some(self.begin_story(ask))
+    }
+
+    fn begin_story(&self, ask: &Ask) -> Box<Story> {
+        Box::new(Story {
             id: self.ids.fetch_add(1, Ordering::Relaxed) + 1,
             label: ask.label.clone(),
             key: ask.key.clone(),
             priority: ask.priority,
             cost: ask.cost,
             waited: Duration::ZERO,
-        }))
+        })
     }
 
+    #[inline]
     pub(crate) fn tell(
         &self,
         story: Option<&Story>,
@@ -61,9 +67,18 @@ impl<T> Shared<T> {
         moment: Moment,
         ran: Duration,
     ) {
-        let (Some(recorder), Some(story)) = (&self.recorder, story) else {
-            return;
-        };
+        if let (Some(recorder), Some(story)) = (&self.recorder, story) {
+            Self::tell_of(&**recorder, story, what, moment, ran);
+        }
+    }
+
+    fn tell_of(
+        recorder: &(dyn Recorder<AdmissionEvent> + Send + Sync),
+        story: &Story,
+        what: Happened,
+        moment: Moment,
+        ran: Duration,
+    ) {
         // One of a type of its own may panic here too.
         let wanted = catch_unwind(AssertUnwindSafe(|| recorder.enabled()));
         if !wanted.unwrap_or(false) {

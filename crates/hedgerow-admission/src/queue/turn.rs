@@ -33,14 +33,8 @@ impl State {
             self.armed = None;
             self.pump(rules, now, wakes);
         }
-        if let Some(taken) = self.taken(id) {
-            return match taken {
-                Ok((grant, at)) => {
-                    self.counts.started += 1;
-                    Looked::Granted(grant, at)
-                }
-                Err(refused) => Looked::Refused(refused),
-            };
+        if let Some(looked) = self.look_at_own(id) {
+            return looked;
         }
         let waiter = &mut self.waiters[id as usize];
         if waiter.phase == Phase::Asking
@@ -49,6 +43,18 @@ impl State {
             return Looked::Ask(later, self.waits_until(rules, id));
         }
         Looked::Waits(self.rest(rules, id, waker, clock, wakes))
+    }
+
+    /// What a waiter has got or was refused, if it was: nothing else has to be looked at for that.
+    #[inline]
+    pub(crate) fn look_at_own(&mut self, id: Id) -> Option<Looked> {
+        Some(match self.taken(id)? {
+            Ok((grant, at)) => {
+                self.counts.started += 1;
+                Looked::Granted(grant, at)
+            }
+            Err(refused) => Looked::Refused(refused),
+        })
     }
 
     /// Somebody has to look after the clock.
