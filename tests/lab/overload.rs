@@ -14,7 +14,7 @@ const SEEDS: Range<u64> = 1..4;
 const PULSE: Range<f64> = 30.0..60.0;
 /// From 1 s after the pulse.
 const AFTER: Range<f64> = 61.0..f64::INFINITY;
-/// Jobs above it are a tenth of all, and more than a fifth of the work.
+/// Jobs above it are 6 % of all, and 14 % of the work.
 const LARGE_MS: f64 = 15.0;
 
 /// Milliseconds of the workload, in virtual time.
@@ -79,17 +79,9 @@ fn assert_paid(measured: &Congested, budgets: &[&Budget]) {
     assert!(extras <= granted, "{extras} unpaid, {granted} granted");
 }
 
-/// The bar: at least 88 % in the pulse and 99 % from 1 s after it, with two budgets.
-///
-/// A job takes 9.07 ms and its hiccups 2, so there is capacity for 75 % of what arrives; 92 % without
-/// hiccups. Three things keep it from the replicas, and the gate mends each:
-///
-/// * In their own queues jobs grow old, and work that is begun with 5 ms left of its 250 is lost. The gate
-///   gives up at 190 ms what it has not started, so what is started has 60 ms left: enough for it and for
-///   the four before it, and the end of every hiccup.
-/// * Of 20 in flight one replica in ten stands idle between two choices; of 50 none.
-/// * What is not served is a job like any other. A tenth of the jobs is more than a fifth of the work, so
-///   the gate lets those wait: 84 % of the calls become 90 %. Size-blind gates reach 86 % at most.
+/// Two budgets behind a gate that gives up at 190 ms what it has not started, so that what is started has
+/// time left, keeps 50 in flight, so that no replica of ten stands idle, and lets large jobs wait: 6 %
+/// of the jobs are 14 % of the work.
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_knows_sizes_serves_the_pulse() {
     for seed in SEEDS {
@@ -114,7 +106,7 @@ async fn a_gate_that_knows_sizes_serves_the_pulse() {
             })
             .await;
         let (pulse, after) = show("gated by size, two budgets", seed, &measured);
-        assert!(pulse >= 0.88, "{pulse}");
+        assert!(pulse >= 0.94, "{pulse}");
         assert!(after >= 0.99, "{after}");
         assert!(measured.between(5.0..30.0).success() >= 0.99);
         assert_paid(&measured, &[&hedges, &retries]);
@@ -136,13 +128,15 @@ async fn a_gate_that_knows_no_sizes_recovers_as_soon() {
         })
         .await;
     let (pulse, after) = show("gated, two budgets", seed, &measured);
-    assert!(pulse >= 0.83, "{pulse}");
+    assert!(pulse >= 0.88, "{pulse}");
     assert!(after >= 0.99, "{after}");
 }
 
-/// Without a gate the service recovers all the same: that is the budgets' and the cancellation's doing.
+/// The bar: at least 88 % in the pulse and 99 % from 1 s after it. A job takes 8 ms and its hiccups 2, so there
+/// is capacity for 83 % of what arrives; hedges that cut hiccups short, and cancellation, make more of it.
 #[tokio::test(start_paused = true)]
-async fn budgets_and_cancellation_alone_recover_from_the_pulse() {
+async fn budgets_and_cancellation_serve_the_pulse_and_recover_from_it() {
+    let mut answered = Vec::new();
     for seed in SEEDS {
         let (hedges, retries) = (Budget::percent(5.0), Budget::percent(10.0));
         let (hedge, retry) = (
@@ -155,10 +149,12 @@ async fn budgets_and_cancellation_alone_recover_from_the_pulse() {
             })
             .await;
         let (pulse, after) = show("no gate, two budgets", seed, &measured);
-        assert!(pulse >= 0.72, "{pulse}");
+        answered.push(pulse);
         assert!(after >= 0.99, "{after}");
         assert_paid(&measured, &[&hedges, &retries]);
     }
+    let mean = answered.iter().sum::<f64>() / answered.len() as f64;
+    assert!(mean >= 0.88, "{answered:?}");
 }
 
 /// One budget of 10 % for both: whatever layers it has, a call costs what that says.
@@ -176,7 +172,7 @@ async fn one_shared_budget_recovers_and_is_not_exceeded() {
             })
             .await;
         let (pulse, after) = show("no gate, one budget", seed, &measured);
-        assert!(pulse >= 0.75, "{pulse}");
+        assert!(pulse >= 0.88, "{pulse}");
         assert!(after >= 0.99, "{after}");
         assert_paid(&measured, &[&budget]);
         assert!(measured.extra_percent() <= 10.1);

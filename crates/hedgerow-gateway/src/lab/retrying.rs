@@ -19,7 +19,7 @@ const HEDGE_AFTER: Duration = Duration::from_micros(24_500);
 /// time left.
 const AT_ONCE: usize = 50;
 const LONGEST_WAIT: Duration = Duration::from_millis(190);
-/// Requests above it wait behind the others: a tenth of `w9`'s, and more than a fifth of its work.
+/// Requests above it wait behind the others: 6 % of `w9`'s, and 14 % of its work.
 const LARGE: Duration = Duration::from_millis(15);
 
 /// Runs a stack around the backend of `ground`.

@@ -22,8 +22,32 @@ async fn calm_is_served_the_pulse_is_not_and_it_recovers() {
     let after = success(&measured, 70.0, 180.0);
     eprintln!("calm {calm:.4}, pulse {pulse:.4}, after {after:.4}");
     assert!(calm > 0.995 && after > 0.995);
-    // What the workers can do: ten of them, 11 ms a call, and 1200 calls a second.
-    assert!((0.65..0.9).contains(&pulse), "{pulse}");
+    // What the workers can do: ten of them, 10 ms a call, and 1200 calls a second; more where what is late is
+    // given up unstarted.
+    assert!((0.8..0.97).contains(&pulse), "{pulse}");
+}
+
+/// The loads are multiples of what ten workers can serve.
+#[test]
+fn ten_workers_serve_a_thousand_calls_a_second() {
+    let text = include_str!("../../workloads/w9.toml");
+    let value = |key: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(key));
+        let value = line.and_then(|line| line.split(" = ").nth(1));
+        value
+            .and_then(|value| value.parse().ok())
+            .expect("a number")
+    };
+    let (median, sigma) = (value("size_median_ms"), value("size_sigma"));
+    let mean = median * (sigma * sigma / 2.0).exp();
+    let deviation = mean * ((sigma * sigma).exp() - 1.0).sqrt();
+    assert!((mean - 8.0).abs() < 1e-3 && (deviation - 4.0).abs() < 1e-3);
+    let takes = mean + value("hiccup_share") * value("hiccup_ms");
+    let capacity = value("replicas") * 1_000.0 / takes;
+    assert!(
+        (capacity / value("per_second") - 1.0).abs() < 1e-3,
+        "{capacity}"
+    );
 }
 
 /// Work that nobody waits for any more keeps the queues long.
