@@ -3,6 +3,7 @@
 //! * [`ReplayBodyLayer`] makes a body that several attempts can read at once.
 //! * [`IdempotentPathsLayer`] marks requests that may be sent twice by their path. A gRPC call is
 //!   always a `POST`, so its method says nothing.
+//! * [`sse`] reads server-sent events from chunks and bodies that are cut anywhere.
 //! * `GrpcLayer` (feature `tonic`) puts both, and a layer of your choice, around a tonic channel.
 //!
 //! # Features
@@ -17,6 +18,7 @@ mod paths;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod error;
+pub mod sse;
 
 pub use crate::body::ReplayableBody;
 pub use crate::error::HttpBuildError;

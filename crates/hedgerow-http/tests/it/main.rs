@@ -7,3 +7,6 @@ mod grpc;
 mod paths;
 mod properties;
 mod script;
+mod sse;
+mod sse_fuzz;
+mod sse_model;
