@@ -10,6 +10,12 @@ pub enum HttpBuildError {
          or leave the layer out"
     )]
     Cap,
+    /// Nothing may be held, or more than a reader reads.
+    #[error(
+        "what is held of a stream until its first content needs bounds: write at least 1 event, and 1 byte to \
+         8 MiB, like 64 and 262_144, or leave the layer out"
+    )]
+    Held,
     /// A path that no request can have, or a wildcard where none is understood.
     #[error("{path:?} is no path to allow: {problem}")]
     Path {

@@ -1,30 +1,42 @@
-//! What HTTP and gRPC need so that a request can be sent more than once.
+//! What HTTP and gRPC mean: requests that can be sent more than once, answers that count.
 //!
 //! * [`ReplayBodyLayer`] makes a body that several attempts can read at once.
 //! * [`IdempotentPathsLayer`] marks requests that may be sent twice by their path. A gRPC call is
 //!   always a `POST`, so its method says nothing.
+//! * [`AwaitFirstFrameLayer`] and [`AwaitFirstContentLayer`] let an answer count only once something has
+//!   come of it.
 //! * [`sse`] reads server-sent events from chunks and bodies that are cut anywhere.
 //! * `GrpcLayer` (feature `tonic`) puts both, and a layer of your choice, around a tonic channel.
 //!
 //! # Features
 //!
+//! * `llm`: the streams of OpenAI's and Anthropic's servers, `KnownFormat`.
 //! * `tonic`: `GrpcLayer`.
 
 mod layer;
 mod service;
 mod body;
+mod resumed;
 mod stats;
 mod paths;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod error;
+mod first;
 pub mod sse;
 
 pub use crate::body::ReplayableBody;
 pub use crate::error::HttpBuildError;
+pub use crate::first::{
+    AwaitFirst, AwaitFirstContentLayer, AwaitFirstFrameLayer, AwaitFirstFuture, Awaited,
+    FirstEvent, FirstFrame, HeldStream, Seen, StreamBroken, StreamFormat, Wanted,
+};
+#[cfg(feature = "llm")]
+pub use crate::first::{ByPath, KnownFormat};
 #[cfg(feature = "tonic")]
 pub use crate::grpc::{GrpcLayer, GrpcService, TonicBodies};
 pub use crate::layer::ReplayBodyLayer;
 pub use crate::paths::{IdempotentPaths, IdempotentPathsLayer, idempotent_paths};
+pub use crate::resumed::ResumedBody;
 pub use crate::service::ReplayBodies;
 pub use crate::stats::ReplayBodyStats;

@@ -2,8 +2,11 @@
 
 mod bodies;
 mod contract;
+mod first;
 #[cfg(feature = "tonic")]
 mod grpc;
+#[cfg(feature = "llm")]
+mod known;
 mod paths;
 mod properties;
 mod script;
