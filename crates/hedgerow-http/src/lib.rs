@@ -5,12 +5,15 @@
 //!   always a `POST`, so its method says nothing.
 //! * [`AwaitFirstFrameLayer`] and [`AwaitFirstContentLayer`] let an answer count only once something has
 //!   come of it.
+//! * [`OpenAiJudge`] and [`AnthropicJudge`] say what answers are worth, [`sent`](fn@sent) whether a request
+//!   that failed may have been acted upon.
 //! * [`sse`] reads server-sent events from chunks and bodies that are cut anywhere.
 //! * `GrpcLayer` (feature `tonic`) puts both, and a layer of your choice, around a tonic channel.
 //!
 //! # Features
 //!
 //! * `llm`: the streams of OpenAI's and Anthropic's servers, `KnownFormat`.
+//! * `hyper`: [`sent`](fn@sent) knows the errors of hyper's and reqwest's clients.
 //! * `tonic`: `GrpcLayer`.
 
 mod layer;
@@ -23,6 +26,8 @@ mod paths;
 mod grpc;
 mod error;
 mod first;
+mod judge;
+mod sent;
 pub mod sse;
 
 pub use crate::body::ReplayableBody;
@@ -35,8 +40,10 @@ pub use crate::first::{
 pub use crate::first::{ByPath, KnownFormat};
 #[cfg(feature = "tonic")]
 pub use crate::grpc::{GrpcLayer, GrpcService, TonicBodies};
+pub use crate::judge::{AnthropicJudge, OpenAiJudge};
 pub use crate::layer::ReplayBodyLayer;
 pub use crate::paths::{IdempotentPaths, IdempotentPathsLayer, idempotent_paths};
 pub use crate::resumed::ResumedBody;
+pub use crate::sent::{Sent, UnsentOnly, sent};
 pub use crate::service::ReplayBodies;
 pub use crate::stats::ReplayBodyStats;

@@ -7,6 +7,7 @@ mod first;
 mod grpc;
 #[cfg(feature = "llm")]
 mod known;
+mod judges;
 mod paths;
 mod properties;
 mod script;
