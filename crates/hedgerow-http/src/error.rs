@@ -16,6 +16,20 @@ pub enum HttpBuildError {
          8 MiB, like 64 and 262_144, or leave the layer out"
     )]
     Held,
+    /// A name that no header of milliseconds can have.
+    #[error(
+        "{name:?} is no header to tell a time by: write a name of letters, digits and hyphens, like \"x-timeout-ms\"; \
+         for `grpc-timeout` there is `grpc()`"
+    )]
+    Header {
+        /// The name as it was given.
+        name: String,
+    },
+    /// A longest time of nothing.
+    #[error(
+        "nothing can be answered in no time: write a longest time above zero, like 30 s, or leave it out"
+    )]
+    AtMost,
     /// A path that no request can have, or a wildcard where none is understood.
     #[error("{path:?} is no path to allow: {problem}")]
     Path {

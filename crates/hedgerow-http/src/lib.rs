@@ -7,6 +7,7 @@
 //!   come of it.
 //! * [`OpenAiJudge`] and [`AnthropicJudge`] say what answers are worth, [`sent`](fn@sent) whether a request
 //!   that failed may have been acted upon.
+//! * [`SendDeadlineLayer`] and [`ReceiveDeadlineLayer`] take a deadline from one process to another.
 //! * [`sse`] reads server-sent events from chunks and bodies that are cut anywhere.
 //! * `GrpcLayer` (feature `tonic`) puts both, and a layer of your choice, around a tonic channel.
 //!
@@ -26,11 +27,16 @@ mod paths;
 mod grpc;
 mod error;
 mod first;
+mod deadline;
 mod judge;
 mod sent;
 pub mod sse;
 
 pub use crate::body::ReplayableBody;
+pub use crate::deadline::{
+    DeadlineHeader, ReceiveDeadline, ReceiveDeadlineLayer, ReceivedFuture, SendDeadline,
+    SendDeadlineLayer,
+};
 pub use crate::error::HttpBuildError;
 pub use crate::first::{
     AwaitFirst, AwaitFirstContentLayer, AwaitFirstFrameLayer, AwaitFirstFuture, Awaited,

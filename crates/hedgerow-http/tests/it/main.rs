@@ -2,6 +2,7 @@
 
 mod bodies;
 mod contract;
+mod deadline;
 mod first;
 #[cfg(feature = "tonic")]
 mod grpc;
