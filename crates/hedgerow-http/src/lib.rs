@@ -8,6 +8,7 @@
 //! * [`OpenAiJudge`] and [`AnthropicJudge`] say what answers are worth, [`sent`](fn@sent) whether a request
 //!   that failed may have been acted upon.
 //! * [`SendDeadlineLayer`] and [`ReceiveDeadlineLayer`] take a deadline from one process to another.
+//! * [`RespondLayer`] turns errors into answers.
 //! * [`sse`] reads server-sent events from chunks and bodies that are cut anywhere.
 //! * `GrpcLayer` (feature `tonic`) puts both, and a layer of your choice, around a tonic channel.
 //!
@@ -29,6 +30,7 @@ mod error;
 mod first;
 mod deadline;
 mod judge;
+mod respond;
 mod sent;
 pub mod sse;
 
@@ -49,6 +51,9 @@ pub use crate::grpc::{GrpcLayer, GrpcService, TonicBodies};
 pub use crate::judge::{AnthropicJudge, OpenAiJudge};
 pub use crate::layer::ReplayBodyLayer;
 pub use crate::paths::{IdempotentPaths, IdempotentPathsLayer, idempotent_paths};
+pub use crate::respond::{
+    Explain, Refusal, RefusalKind, Respond, RespondBody, RespondFuture, RespondLayer,
+};
 pub use crate::resumed::ResumedBody;
 pub use crate::sent::{Sent, UnsentOnly, sent};
 pub use crate::service::ReplayBodies;

@@ -11,6 +11,7 @@ mod known;
 mod judges;
 mod paths;
 mod properties;
+mod respond;
 mod script;
 mod sse;
 mod sse_fuzz;
