@@ -30,6 +30,11 @@ pub enum HttpBuildError {
         "nothing can be answered in no time: write a longest time above zero, like 30 s, or leave it out"
     )]
     AtMost,
+    /// A prefix of names that exporters cannot carry.
+    #[error(
+        "names cannot begin with {0:?}: write letters, digits, `_`, `:` and `.`, first a letter"
+    )]
+    Prefix(String),
     /// A path that no request can have, or a wildcard where none is understood.
     #[error("{path:?} is no path to allow: {problem}")]
     Path {
@@ -38,4 +43,12 @@ pub enum HttpBuildError {
         /// What to write instead.
         problem: &'static str,
     },
+}
+
+#[track_caller]
+pub(crate) fn or_panic<T>(built: Result<T, HttpBuildError>) -> T {
+    match built {
+        Ok(built) => built,
+        Err(error) => panic!("{error}"),
+    }
 }

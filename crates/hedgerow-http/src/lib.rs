@@ -16,6 +16,7 @@
 //!
 //! * `llm`: the streams of OpenAI's and Anthropic's servers, `KnownFormat`.
 //! * `hyper`: [`sent`](fn@sent) knows the errors of hyper's and reqwest's clients.
+//! * `metrics`: [`telemetry`]'s `Metrics`, through the crate `metrics`.
 //! * `tonic`: `GrpcLayer`.
 
 mod layer;
@@ -33,6 +34,7 @@ mod judge;
 mod respond;
 mod sent;
 pub mod sse;
+pub mod telemetry;
 
 pub use crate::body::ReplayableBody;
 pub use crate::deadline::{

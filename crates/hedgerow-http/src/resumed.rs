@@ -36,7 +36,8 @@ impl<B: Body> ResumedBody<B> {
     }
 
     /// `rest` as it is.
-    pub(crate) fn untouched(rest: B) -> Self {
+    #[must_use]
+    pub fn untouched(rest: B) -> Self {
         Self::new(Vec::new(), 0, None, rest)
     }
 
@@ -51,6 +52,28 @@ impl<B: Body> ResumedBody<B> {
         } else {
             Err(self)
         }
+    }
+}
+
+impl<B: Body + Unpin> ResumedBody<ResumedBody<B>> {
+    /// One body instead of two around one another, with the same frames.
+    #[must_use]
+    pub fn flatten(self) -> ResumedBody<B> {
+        let inner = self.rest;
+        let mut taken: Vec<_> = self.taken.collect();
+        let mut last = None;
+        match self.last {
+            Some(Ok(frame)) => taken.push(frame),
+            // Nothing comes behind an error.
+            Some(Err(error)) => last = Some(Err(error)),
+            None => {}
+        }
+        if last.is_none() {
+            taken.extend(inner.taken);
+            last = inner.last;
+        }
+        let bytes = taken.iter().map(data_len).sum();
+        ResumedBody::new(taken, bytes, last, inner.rest)
     }
 }
 

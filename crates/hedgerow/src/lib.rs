@@ -137,13 +137,18 @@ pub use hedgerow_admission::{
 };
 
 /// Recorders that hand the layers' events on, to the crate `metrics` and to `tracing`: `Metrics` and
-/// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines.
-#[cfg(any(feature = "hedge", feature = "retry"))]
+/// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines,
+/// `FirstMetrics` and `FirstTraces` for answers that are held until their first frame or content.
+#[cfg(any(feature = "hedge", feature = "http", feature = "retry"))]
 pub mod telemetry {
     #[cfg(all(feature = "hedge", feature = "metrics"))]
     pub use hedgerow_hedge::telemetry::Metrics;
     #[cfg(feature = "hedge")]
     pub use hedgerow_hedge::telemetry::Traces;
+    #[cfg(all(feature = "http", feature = "metrics"))]
+    pub use hedgerow_http::telemetry::Metrics as FirstMetrics;
+    #[cfg(feature = "http")]
+    pub use hedgerow_http::telemetry::Traces as FirstTraces;
     #[cfg(all(feature = "retry", feature = "metrics"))]
     pub use hedgerow_retry::telemetry::Metrics as RetryMetrics;
     #[cfg(feature = "retry")]

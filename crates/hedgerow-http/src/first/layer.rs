@@ -9,7 +9,7 @@ use super::held::Caps;
 use super::known::{ByPath, KnownFormat};
 use super::seen::{FirstFrame, StreamFormat};
 use super::service::AwaitFirst;
-use crate::error::HttpBuildError;
+use crate::error::{HttpBuildError, or_panic};
 
 const MAX_EVENTS: u32 = 64;
 const MAX_BYTES: u64 = 256 * 1_024;
@@ -270,6 +270,18 @@ impl<F, Rec> AwaitFirstContentLayer<F, Rec> {
         Ok(self)
     }
 
+    /// So many events are held.
+    #[must_use]
+    pub const fn held_events(&self) -> u32 {
+        self.caps.events
+    }
+
+    /// So many bytes are held.
+    #[must_use]
+    pub const fn held_bytes(&self) -> u64 {
+        self.caps.bytes
+    }
+
     /// Tells a [`FirstEvent`] to `recorder` for every answer that was held. Defaults to `()`, which
     /// costs nothing.
     ///
@@ -281,14 +293,6 @@ impl<F, Rec> AwaitFirstContentLayer<F, Rec> {
             caps: self.caps,
             recorder,
         }
-    }
-}
-
-#[track_caller]
-fn or_panic<T>(built: Result<T, HttpBuildError>) -> T {
-    match built {
-        Ok(built) => built,
-        Err(error) => panic!("{error}"),
     }
 }
 

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use hedgerow_core::{BoxError, Class, Classify, GrpcJudge, HttpJudge, Verdict, cause_ref};
 use hedgerow_http::sse::Event;
 use hedgerow_http::{
-    AwaitFirstContentLayer, AwaitFirstFrameLayer, Awaited, FirstEvent, ResumedBody, Seen,
-    StreamBroken,
+    AwaitFirstContentLayer, AwaitFirstFrameLayer, Awaited, FirstEvent, HeldStream, ResumedBody,
+    Seen, StreamBroken,
 };
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
@@ -478,4 +478,78 @@ proptest! {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn two_bodies_around_one_another_are_one_with_the_same_frames() {
+    let steps = [
+        Step::data(BEGIN),
+        Step::data(TOKEN),
+        Step::data("x"),
+        Step::Fails(1),
+    ];
+    let inner = ask(layer(), stream(steps.clone())).await.expect("a token");
+    // The first frame is taken a second time, from what the first layer held.
+    let served = Mutex::new(Some(inner));
+    let again = tower::service_fn(move |_: Request<()>| {
+        let answer = served.lock().expect("whole").take().expect("asked once");
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let outer = AwaitFirstFrameLayer::new()
+        .layer(again)
+        .oneshot(Request::new(()));
+    let body = outer.await.expect("a frame").into_body().flatten();
+    let held = (BEGIN.len() + TOKEN.len()) as u64;
+    assert_eq!(body.size_hint().lower(), held);
+    assert_eq!(rest(body), steps);
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn what_is_held_is_counted_under_a_prefix_of_choice() {
+    use hedgerow_core::Recorder;
+    use hedgerow_http::telemetry::{Metrics, Traces};
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    let recorder = DebuggingRecorder::new();
+    let shown = recorder.snapshotter();
+    let metrics = Metrics::new().prefix("models").label("at", "eu");
+    metrics::with_local_recorder(&recorder, || {
+        let held = HeldStream::default();
+        for event in [
+            FirstEvent::Committed(held, Awaited::Content),
+            FirstEvent::Committed(held, Awaited::Full),
+            FirstEvent::Refused(held, Class::Fatal),
+            FirstEvent::Refused(held, Class::RETRYABLE),
+            FirstEvent::Broken(held),
+            FirstEvent::Cancelled(held),
+        ] {
+            metrics.record(&event);
+        }
+    });
+    let mut counted: Vec<String> = shown
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .filter(|(_, _, _, value)| matches!(value, DebugValue::Counter(1)))
+        .map(|(key, ..)| {
+            let labels: Vec<_> = key.key().labels().map(|label| label.value()).collect();
+            format!("{} {}", key.key().name(), labels.join(" "))
+        })
+        .collect();
+    counted.sort_unstable();
+    let wanted = [
+        "broken broken",
+        "cancelled cancelled",
+        "committed content",
+        "committed full",
+        "refused fatal",
+        "refused retryable",
+    ];
+    assert_eq!(
+        counted,
+        wanted.map(|rest| format!("models_held_total eu {rest}"))
+    );
+    assert!(Metrics::new().try_prefix("9").is_err());
+    assert!(Traces::new().try_prefix("").is_err());
 }
