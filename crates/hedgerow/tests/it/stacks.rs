@@ -18,7 +18,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 type Body = Full<Bytes>;
-type Client<B> = BoxCloneSyncService<Request<B>, Response<()>, Infallible>;
+type Client<B> = BoxCloneSyncService<Request<B>, Response<String>, Infallible>;
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -33,7 +33,7 @@ fn client<B: Send + 'static>(script: &'static [(u64, u16)]) -> (Client<B>, Arc<A
         let (took, status) = script[nth.min(script.len() - 1)];
         async move {
             sleep(ms(took)).await;
-            let mut response = Response::new(());
+            let mut response = Response::new(String::new());
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             Ok::<_, Infallible>(response)
         }
