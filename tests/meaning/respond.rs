@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use hedgerow::{AdmissionLayer, DeadlineLayer, Gate, Rate, responding};
+use hedgerow::{
+    AdmissionLayer, Deadline, DeadlineLayer, Gate, Rate, ReceiveDeadlineLayer, responding,
+};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response};
 use tokio::net::TcpListener;
@@ -110,8 +112,11 @@ impl Service<Request<Body>> for Echo {
                 std::future::pending::<()>().await;
             }
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<String, String>::default());
-            let echo = tower::service_fn(async |request: tonic::Request<String>| {
-                Ok::<_, Status>(tonic::Response::new(request.into_inner()))
+            // Read here, where the layers' scope holds.
+            let left = Deadline::current().is_some();
+            let echo = tower::service_fn(move |request: tonic::Request<String>| {
+                let text = format!("{} {left}", request.into_inner());
+                std::future::ready(Ok::<_, Status>(tonic::Response::new(text)))
             });
             Ok(grpc.unary(echo, request).await)
         })
@@ -136,7 +141,8 @@ async fn a_tonic_service_answers_with_status_and_pushback_to_an_unmodified_clien
     tasks.spawn(async move {
         let layers = ServiceBuilder::new()
             .layer(responding())
-            .layer(DeadlineLayer::new(ms(50)))
+            .layer(ReceiveDeadlineLayer::grpc().at_most(ms(200)))
+            .layer(DeadlineLayer::inherited().http())
             .layer(AdmissionLayer::new(
                 Gate::builder()
                     .rate(Rate::per_minute(2).burst(2))
@@ -152,7 +158,7 @@ async fn a_tonic_service_answers_with_status_and_pushback_to_an_unmodified_clien
     });
     assert_eq!(
         ask(addr, "/test.Echo/Say").await.expect("an answer"),
-        "question"
+        "question true"
     );
     let late = ask(addr, "/test.Echo/Never").await.expect_err("too late");
     assert_eq!(late.code(), Code::DeadlineExceeded);

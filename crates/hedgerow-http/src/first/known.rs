@@ -9,7 +9,7 @@ use hedgerow_core::Class;
 use http::Uri;
 use serde::Deserialize;
 
-use self::choices::Choice;
+use self::choices::Choices;
 use self::failure::{Failure, class_of};
 use super::seen::{Seen, StreamFormat, Wanted};
 use crate::sse::Event;
@@ -111,7 +111,7 @@ struct Told<'a> {
     #[serde(borrow, default)]
     object: Option<Cow<'a, str>>,
     #[serde(default)]
-    choices: Option<Vec<Choice>>,
+    choices: Option<Choices>,
     #[serde(borrow, default)]
     error: Option<Failure<'a>>,
     #[serde(borrow, default)]
@@ -144,11 +144,9 @@ impl Told<'_> {
         if self.object.as_deref() == Some("error") {
             return Seen::Failed(class_of(self.kind.as_deref(), self.code.as_ref()));
         }
-        let mut choices = self.choices.iter().flatten();
-        if choices.any(Choice::is_content) {
-            Seen::Content
-        } else {
-            Seen::Preamble
+        match self.choices {
+            Some(Choices(true)) => Seen::Content,
+            Some(Choices(false)) | None => Seen::Preamble,
         }
     }
 

@@ -221,13 +221,10 @@ async fn a_call_that_times_out_says_so_and_drops_every_attempt() {
     assert_eq!(stack.hedges()[0].stats().cancelled, 1);
 }
 
+type Streams = BoxCloneSyncService<Request<ReplayableBody<Erased>>, Response<Erased>, Infallible>;
+
 /// A stream whose head is there at once, and whose token comes after so many milliseconds.
-fn streaming(
-    ms: [u64; 2],
-) -> (
-    BoxCloneSyncService<Request<ReplayableBody<Erased>>, Response<Erased>, Infallible>,
-    Arc<AtomicU32>,
-) {
+fn streaming(ms: [u64; 2]) -> (Streams, Arc<AtomicU32>) {
     use http_body::Frame;
     use http_body_util::StreamBody;
 

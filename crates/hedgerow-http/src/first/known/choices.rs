@@ -5,9 +5,13 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+/// Whether any choice of a chunk has content.
+#[derive(Clone, Copy)]
+pub(super) struct Choices(pub(super) bool);
+
 /// One choice of a chunk.
 #[derive(Deserialize)]
-pub(super) struct Choice {
+struct Choice {
     #[serde(default)]
     delta: Delta,
     #[serde(default)]
@@ -25,8 +29,14 @@ pub(super) struct Filled(pub(super) bool);
 struct Delta(bool);
 
 impl Choice {
-    pub(super) fn is_content(&self) -> bool {
+    fn is_content(&self) -> bool {
         self.delta.0 || self.text.0 || self.finish_reason.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Choices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ChoicesVisitor)
     }
 }
 
@@ -39,6 +49,24 @@ impl<'de> Deserialize<'de> for Filled {
 impl<'de> Deserialize<'de> for Delta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(DeltaVisitor)
+    }
+}
+
+struct ChoicesVisitor;
+
+impl<'de> Visitor<'de> for ChoicesVisitor {
+    type Value = Choices;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of choices")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices, A::Error> {
+        let mut content = false;
+        while let Some(choice) = seq.next_element::<Choice>()? {
+            content |= choice.is_content();
+        }
+        Ok(Choices(content))
     }
 }
 
