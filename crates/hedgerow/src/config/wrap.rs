@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use hedgerow_admission::{AdmissionLayer, ReadyAdmissionLayer};
-use hedgerow_core::{BoxError, OkWins};
-use hedgerow_hedge::{GrpcJudge, HedgeLayer, HedgePolicy, HttpJudge, Keyed};
-use hedgerow_http::{ReplayBodyLayer, ReplayableBody, ResumedBody};
+use hedgerow_core::{BoxError, Class, Classify, GrpcJudge, HttpJudge, HttpResponse, OkWins};
+use hedgerow_hedge::{HedgeLayer, HedgePolicy, Keyed};
+use hedgerow_http::{AnthropicJudge, OpenAiJudge, ReplayBodyLayer, ReplayableBody, ResumedBody};
 use hedgerow_latency::LatencyLayer;
 use hedgerow_retry::TimeoutsAreCutOff;
 use http::{Request, Response};
@@ -264,10 +264,8 @@ where
     let layer = AdmissionLayer::new(part.gate.clone())
         .ask(move |request: &Within<B>| asked.of(request))
         .extras(part.extras);
-    match part.protocol.unwrap_or_default() {
-        Protocol::Http => boxed(layer.accept(TimeoutsAreCutOff(HttpJudge)).layer(inner)),
-        Protocol::Grpc => boxed(layer.accept(TimeoutsAreCutOff(GrpcJudge)).layer(inner)),
-    }
+    let judge = TimeoutsAreCutOff(part.protocol.unwrap_or_default());
+    boxed(layer.accept(judge).layer(inner))
 }
 
 fn retried<B, R>(
@@ -281,10 +279,8 @@ where
     R: Send + 'static,
 {
     let layer = part.layer.clone();
-    match part.protocol.unwrap_or_default() {
-        Protocol::Http => boxed(layer.accept(RefusalsAskToWait(HttpJudge)).layer(inner)),
-        Protocol::Grpc => boxed(layer.accept(RefusalsAskToWait(GrpcJudge)).layer(inner)),
-    }
+    let judge = RefusalsAskToWait(part.protocol.unwrap_or_default());
+    boxed(layer.accept(judge).layer(inner))
 }
 
 fn hedged<P, B, R>(
@@ -299,14 +295,17 @@ where
     B::Error: Send,
     R: Send + 'static,
 {
-    match protocol.unwrap_or_default() {
-        Protocol::Http => {
-            let judge = TimeoutsAreCutOff(HttpJudge);
-            boxed(layer.http().accept(judge).layer(inner))
-        }
-        Protocol::Grpc => {
-            let judge = TimeoutsAreCutOff(GrpcJudge);
-            boxed(layer.grpc().accept(judge).layer(inner))
+    let judge = TimeoutsAreCutOff(protocol.unwrap_or_default());
+    boxed(layer.http().accept(judge).layer(inner))
+}
+
+impl<Res: HttpResponse, E> Classify<Res, E> for Protocol {
+    fn classify(&self, result: &Result<Res, E>) -> Class {
+        match self {
+            Self::Http => HttpJudge.classify(result),
+            Self::Grpc => GrpcJudge.classify(result),
+            Self::Openai => OpenAiJudge.classify(result),
+            Self::Anthropic => AnthropicJudge.classify(result),
         }
     }
 }

@@ -305,6 +305,17 @@ async fn an_answer_is_retried_by_its_protocol() {
         ("", 501, "", 1, 501),
         ("protocol = \"grpc\"", 200, "grpc-status: 14", 4, 200),
         ("protocol = \"http\"", 200, "grpc-status: 14", 1, 200),
+        ("protocol = \"http\"", 409, "", 1, 409),
+        ("protocol = \"openai\"", 409, "", 2, 200),
+        ("protocol = \"anthropic\"", 409, "", 1, 409),
+        ("protocol = \"anthropic\"", 529, "", 2, 200),
+        (
+            "protocol = \"openai\"",
+            500,
+            "x-should-retry: false",
+            1,
+            500,
+        ),
     ] {
         let stack = stack(&format!(
             "[[layer]]\nkind = \"retry\"\nwait = \"0s\"\n{keys}\n"
