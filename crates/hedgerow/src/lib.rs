@@ -34,7 +34,7 @@
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
 //! | `admission` | yes | [`AdmissionLayer`], [`ReadyAdmissionLayer`], [`Gate`]: one queue for concurrency, rates, tokens and keys |
 //! | `retry` | yes | [`RetryLayer`] and its policies, [`TimeoutLayer`], [`DeadlineLayer`] |
-//! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer`, `AwaitFirstContentLayer`, deadlines on the wire, errors as answers, [`sse`](hedgerow_http::sse) |
+//! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer`, `AwaitFirstContentLayer`, deadlines on the wire, errors as answers, [`sse`] |
 //! | `llm` | no | `http`, and the streams of OpenAI's and Anthropic's servers: `AwaitFirstContentLayer::llm()` |
 //! | `hyper` | no | `http`, and [`sent`](fn@sent) knows the errors of hyper's clients |
 //! | `reqwest` | no | `hyper`, and `Replay` for `reqwest::Request` of reqwest 0.13 |

@@ -115,6 +115,10 @@ pub fn responding() -> RespondLayer<fn(&BoxError) -> Refusal> {
 enum Meaning {
     Is(Refusal),
     /// This, if nothing beneath it is known.
+    #[cfg_attr(
+        not(any(feature = "hedge", feature = "retry")),
+        expect(dead_code, reason = "of races and retries alone")
+    )]
     Unless(Refusal),
     Unknown,
 }
