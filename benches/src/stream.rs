@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hedgerow::{AwaitFirstContentLayer, BoxError, LlmClientLayer, ReplayBodyLayer, responding};
+use hedgerow::{BoxError, LlmClientLayer, ReplayBodyLayer, responding};
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
@@ -56,7 +56,6 @@ pub(crate) fn allocations_per_chunk(runtime: &Runtime) -> f64 {
         .layer(responding())
         .layer(ReplayBodyLayer::new())
         .layer(LlmClientLayer::new())
-        .layer(AwaitFirstContentLayer::llm())
         .service_fn(async |request: Request<_>| {
             let left = *request.extensions().get::<u64>().expect("put there below");
             let mut answer = Response::new(Tokens { begun: false, left });
