@@ -31,6 +31,8 @@ const CASCADE: Bars = Bars {
     allocations: 1.0,
     future: 344.0,
 };
+/// A chunk of a stream that passes through a whole stack.
+const CHUNK_ALLOCATIONS: f64 = 2.0;
 /// Two layers around one another, each with room for a timer.
 const TWO_LAYERS_BYTES: f64 = 320.0;
 const TWO_LAYERS_PENDING: f64 = 1_300.0;
@@ -137,6 +139,16 @@ impl Verdict {
             ..Self::gated(of, what, at_most, Some(measured))
         }
     }
+}
+
+/// Judges a stream that passes through a whole stack.
+pub(crate) fn of_chunks(allocations: f64) -> Verdict {
+    Verdict::gated(
+        "a stream through a whole stack",
+        "allocations a chunk",
+        CHUNK_ALLOCATIONS,
+        Some(allocations),
+    )
 }
 
 /// Judges the layers of this workspace.

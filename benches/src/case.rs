@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
 use hedgerow::{
-    AdmissionLayer, Cascade, DeadlineLayer, Gate, HedgeLayer, Latency, LatencyLayer, Rate,
-    ReplayBodyLayer, RetryLayer, Tier, TimeoutLayer, Won, hedge,
+    AdmissionLayer, AwaitFirstContentLayer, Cascade, DeadlineLayer, Gate, HedgeLayer, Latency,
+    LatencyLayer, Rate, ReplayBodyLayer, RetryLayer, Tier, TimeoutLayer, Won, hedge,
 };
 use tower::hedge::Hedge;
 use tower::limit::{ConcurrencyLimit, RateLimit};
@@ -19,7 +19,7 @@ use tower::{Layer, Service};
 
 use crate::floor::{Clocked, Timed};
 use crate::inner::{Echo, Request};
-use crate::posting::{Posted, Posting};
+use crate::posting::{Posted, Posting, Streamed, Streaming};
 
 /// The delay of the fixed hedges and of the timer floor: none of them ever fires.
 const DELAY: Duration = Duration::from_millis(100);
@@ -64,6 +64,10 @@ pub(crate) enum Subject {
     ReplayBody,
     /// An HTTP request with a body, and nothing around it.
     Posting,
+    /// `AwaitFirstContentLayer` for a chat, with the HTTP request and answer that it needs.
+    FirstContent,
+    /// An HTTP request and an answer that is a stream, and nothing around them.
+    Streaming,
     /// `RetryLayer::exponential()`, with its budget.
     Retry,
     /// The same around a `TimeoutLayer`.
@@ -164,7 +168,7 @@ impl<E> tower::retry::Policy<Request, Request, E> for TowersRetries {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -179,6 +183,8 @@ impl Subject {
         Self::Admission,
         Self::ReplayBody,
         Self::Posting,
+        Self::FirstContent,
+        Self::Streaming,
         Self::Retry,
         Self::RetryTimeout,
         Self::RetryTimed,
@@ -229,6 +235,8 @@ impl Subject {
             Self::Admission => "AdmissionLayer, concurrency and rate",
             Self::ReplayBody => "ReplayBodyLayer, and an HTTP request",
             Self::Posting => "floor: an HTTP request",
+            Self::FirstContent => "AwaitFirstContentLayer, and a stream",
+            Self::Streaming => "floor: an HTTP request and a stream",
             Self::Retry => "RetryLayer::exponential()",
             Self::RetryTimeout => "RetryLayer over TimeoutLayer",
             Self::RetryTimed => "RetryLayer, timeout and deadline in it",
@@ -262,6 +270,8 @@ impl Subject {
             Self::Admission => "admission",
             Self::ReplayBody => "replay-body",
             Self::Posting => "posting",
+            Self::FirstContent => "first-content",
+            Self::Streaming => "streaming",
             Self::Retry => "retry",
             Self::RetryTimeout => "retry-timeout",
             Self::RetryTimed => "retry-timed",
@@ -346,6 +356,10 @@ impl Case {
                 ReplayBodyLayer::new().layer(Posted::new(echo)),
             )),
             Subject::Posting => visitor.visit(Posting::new(Posted::new(echo))),
+            Subject::FirstContent => visitor.visit(Streaming::new(
+                AwaitFirstContentLayer::openai_chat().layer(Streamed::new(echo)),
+            )),
+            Subject::Streaming => visitor.visit(Streaming::new(Streamed::new(echo))),
             Subject::Retry => visitor.visit(RetryLayer::exponential().layer(echo)),
             Subject::RetryTimeout => visitor
                 .visit(RetryLayer::exponential().layer(TimeoutLayer::new(LONGEST).layer(echo))),

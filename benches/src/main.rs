@@ -10,6 +10,7 @@ mod sizes;
 mod times;
 mod recording;
 mod posting;
+mod stream;
 mod report;
 mod bars;
 mod table;

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use crate::case::{Case, Pace, Subject};
 use crate::recording::{Book, Recorded};
 use crate::report::{Cost, RecordingRow, Report, Row};
-use crate::{allocations, bars, drive, instructions, recording, sizes, table, times};
+use crate::{allocations, bars, drive, instructions, recording, sizes, stream, table, times};
 
 /// What `overhead` is asked for.
 #[derive(Debug, Args)]
@@ -112,12 +112,16 @@ fn measure(runtime: &Runtime, only_gated: bool) -> anyhow::Result<Report> {
     let bare = rows.next().expect("the bare service comes first");
     let rows: Vec<Row> = rows.map(|row| row.over(&bare)).collect();
     let recording = recording_rows(&recorded);
+    let allocations_per_chunk = stream::allocations_per_chunk(runtime);
+    let mut verdicts = bars::judge(&rows, &recording);
+    verdicts.push(bars::of_chunks(allocations_per_chunk));
     Ok(Report {
         instructions_by: counted.is_some().then_some("callgrind"),
-        bars: bars::judge(&rows, &recording),
         bare,
         rows,
         recording,
+        allocations_per_chunk,
+        bars: verdicts,
     })
 }
 

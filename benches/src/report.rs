@@ -17,6 +17,8 @@ pub(crate) struct Report {
     /// Each layer and floor, over the bare service.
     pub(crate) rows: Vec<Row>,
     pub(crate) recording: Vec<RecordingRow>,
+    /// Of a stream of tokens through a whole stack.
+    pub(crate) allocations_per_chunk: f64,
     pub(crate) bars: Vec<Verdict>,
 }
 

@@ -41,6 +41,11 @@ pub(crate) fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     if !report.recording.is_empty() {
         write_recording(out, report)?;
     }
+    writeln!(
+        out,
+        "\nA stream of tokens through a whole stack: {:.3} allocations a chunk.",
+        report.allocations_per_chunk
+    )?;
     writeln!(out)?;
     for verdict in &report.bars {
         writeln!(out, "{verdict}")?;

@@ -91,6 +91,15 @@ impl Deadline {
         let _restore = Restore(outer);
         f()
     }
+
+    /// Runs `f` beneath this deadline, if there is one: [`scope`](Self::scope).
+    #[inline]
+    pub fn in_scope<T>(deadline: Option<Self>, f: impl FnOnce() -> T) -> T {
+        match deadline {
+            Some(deadline) => deadline.scope(f),
+            None => f(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,17 @@
 
 mod judge;
 mod grpc;
+mod pushback;
+mod times;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
 pub use self::grpc::GrpcJudge;
-pub use self::judge::{HttpJudge, retry_after};
+pub use self::judge::HttpJudge;
+pub use self::pushback::{Pushback, Quota, retry_after};
+use crate::class::Class;
 use crate::replay::Replay;
 
 /// Marks a request as safe to send twice, whatever its method: put it into the extensions.
@@ -147,7 +151,21 @@ pub trait HttpResponse {
 
     /// Its extensions.
     fn extensions_mut(&mut self) -> &mut Extensions;
+
+    /// What a layer beneath has found out about it: the [`Verdict`] in its extensions. Defaults to
+    /// none.
+    fn verdict(&self) -> Option<Class> {
+        None
+    }
 }
+
+/// What an answer is worth, in the extensions of its response: the word of a layer that has seen more
+/// of it than its head.
+///
+/// [`HttpJudge`] and [`GrpcJudge`] believe it. `AwaitFirstContentLayer` of hedgerow-http leaves it on
+/// answers whose stream begins with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict(pub Class);
 
 // === impl HttpRequest and HttpResponse ===
 
@@ -164,6 +182,11 @@ impl<B> HttpRequest for Request<B> {
 }
 
 impl<B> HttpResponse for Response<B> {
+    #[inline]
+    fn verdict(&self) -> Option<Class> {
+        self.extensions().get().map(|Verdict(class)| *class)
+    }
+
     #[inline]
     fn status(&self) -> StatusCode {
         self.status()
@@ -215,6 +238,10 @@ impl HttpRequest for reqwest::Request {
 
 #[cfg(feature = "reqwest")]
 impl HttpResponse for reqwest::Response {
+    fn verdict(&self) -> Option<Class> {
+        self.extensions().get().map(|Verdict(class)| *class)
+    }
+
     fn status(&self) -> StatusCode {
         self.status()
     }

@@ -42,6 +42,6 @@ pub use crate::replay::Replay;
 
 #[cfg(feature = "http")]
 pub use crate::http::{
-    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice,
-    retry_after,
+    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota, ReplayBody,
+    Verdict, may_be_sent_twice, retry_after,
 };

@@ -4,11 +4,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::vec;
 
 use hedgerow_core::ReplayBody;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::resumed::{ResumedBody, data_len};
 
 /// More frames than this are not kept, however small they are: each costs memory of its own.
 const MAX_FRAMES: usize = 1_024;
@@ -27,7 +28,7 @@ pub struct ReplayableBody<B: Body> {
 
 enum State<B: Body> {
     Shared(Cursor<B::Data>),
-    Passing(Passing<B>),
+    Passing(ResumedBody<B>),
 }
 
 /// One reader of the shared frames. No frames at all need no allocation.
@@ -48,14 +49,6 @@ struct Kept<D> {
 enum Piece<D> {
     Data(D),
     Trailers(HeaderMap),
-}
-
-struct Passing<B: Body> {
-    taken: vec::IntoIter<Piece<B::Data>>,
-    taken_bytes: u64,
-    /// What ended the taking: a frame beyond the cap, or an error.
-    last: Option<Result<Frame<B::Data>, B::Error>>,
-    rest: B,
 }
 
 /// What became of a body.
@@ -86,10 +79,10 @@ impl<B: Body> ReplayableBody<B> {
     )]
     pub fn into_inner(self) -> Result<B, Self> {
         match self.state {
-            State::Passing(passing) if passing.taken.len() == 0 && passing.last.is_none() => {
-                Ok(passing.rest)
-            }
-            state => Err(Self { state }),
+            State::Passing(passing) => passing.into_inner().map_err(|passing| Self {
+                state: State::Passing(passing),
+            }),
+            state @ State::Shared(_) => Err(Self { state }),
         }
     }
 
@@ -108,7 +101,9 @@ impl<B: Body> ReplayableBody<B> {
 
     /// `body` as it is.
     pub(crate) fn untouched(body: B) -> Self {
-        Self::passing(Vec::new(), 0, None, body)
+        Self {
+            state: State::Passing(ResumedBody::untouched(body)),
+        }
     }
 
     fn passing(
@@ -117,13 +112,9 @@ impl<B: Body> ReplayableBody<B> {
         last: Option<Result<Frame<B::Data>, B::Error>>,
         rest: B,
     ) -> Self {
+        let taken = taken.into_iter().map(Piece::into_frame).collect();
         Self {
-            state: State::Passing(Passing {
-                taken: taken.into_iter(),
-                taken_bytes,
-                last,
-                rest,
-            }),
+            state: State::Passing(ResumedBody::new(taken, taken_bytes, last, rest)),
         }
     }
 }
@@ -222,10 +213,6 @@ impl<D> Piece<D> {
     }
 }
 
-fn data_len<D: bytes::Buf>(frame: &Frame<D>) -> u64 {
-    frame.data_ref().map_or(0, |data| data.remaining() as u64)
-}
-
 // === impl Body ===
 
 impl<B> Body for ReplayableBody<B>
@@ -249,26 +236,14 @@ where
                 cursor.left -= data_len(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            State::Passing(passing) => {
-                if let Some(piece) = passing.taken.next() {
-                    let frame = piece.into_frame();
-                    passing.taken_bytes -= data_len(&frame);
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                if let Some(last) = passing.last.take() {
-                    return Poll::Ready(Some(last));
-                }
-                Pin::new(&mut passing.rest).poll_frame(cx)
-            }
+            State::Passing(passing) => Pin::new(passing).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.state {
             State::Shared(cursor) => cursor.peek().is_none(),
-            State::Passing(passing) => {
-                passing.taken.len() == 0 && passing.last.is_none() && passing.rest.is_end_stream()
-            }
+            State::Passing(passing) => passing.is_end_stream(),
         }
     }
 
@@ -283,19 +258,7 @@ where
                 hint.set_lower(cursor.left);
                 hint
             }
-            State::Passing(passing) => {
-                let mut there = passing.taken_bytes;
-                if let Some(Ok(frame)) = &passing.last {
-                    there += data_len(frame);
-                }
-                let rest = passing.rest.size_hint();
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower().saturating_add(there));
-                if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(there)) {
-                    hint.set_upper(upper);
-                }
-                hint
-            }
+            State::Passing(passing) => passing.size_hint(),
         }
     }
 }
@@ -328,10 +291,7 @@ impl<B: Body> fmt::Debug for ReplayableBody<B> {
                 .field("bytes", &cursor.kept.as_ref().map_or(0, |kept| kept.bytes))
                 .field("left", &cursor.left)
                 .finish(),
-            State::Passing(passing) => f
-                .debug_struct("PassThrough")
-                .field("taken_bytes", &passing.taken_bytes)
-                .finish_non_exhaustive(),
+            State::Passing(passing) => f.debug_tuple("PassThrough").field(passing).finish(),
         }
     }
 }

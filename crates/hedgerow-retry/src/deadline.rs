@@ -15,7 +15,7 @@ use tower_service::Service;
 use crate::build::or_panic;
 use crate::error::{DeadlineExceeded, RetryBuildError};
 use crate::event::TimeoutEvent;
-use crate::timer::{earlier, poll_until, quietly, tell, within};
+use crate::timer::{earlier, poll_until, quietly, tell};
 
 /// Sets the [`Deadline`] of a call for everything beneath, and ends the call when it has passed.
 ///
@@ -263,7 +263,7 @@ where
         }
         let refused = deadline.is_some_and(|deadline| deadline.has_passed(now));
         DeadlineFuture {
-            inner: (!refused).then(|| within(deadline, || self.inner.call(request))),
+            inner: (!refused).then(|| Deadline::in_scope(deadline, || self.inner.call(request))),
             started,
             deadline,
             timer: None,
@@ -285,7 +285,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(inner) = this.inner.as_mut().as_pin_mut() {
-            if let Poll::Ready(result) = within(*this.deadline, || inner.poll(cx)) {
+            if let Poll::Ready(result) = Deadline::in_scope(*this.deadline, || inner.poll(cx)) {
                 *this.ended = true;
                 this.inner.set(None);
                 return Poll::Ready(result.map_err(Into::into));

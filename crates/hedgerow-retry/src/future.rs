@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::rules::Rules;
 use crate::service::Core;
-use crate::timer::{earlier, instant, poll_until, within};
+use crate::timer::{earlier, instant, poll_until};
 use crate::turn::Later;
 
 /// What the caller gets.
@@ -126,7 +126,7 @@ where
         let Some(first) = this.current.as_mut().as_pin_mut() else {
             return this.refuse();
         };
-        match within(*this.deadline, || first.poll(cx)) {
+        match Deadline::in_scope(*this.deadline, || first.poll(cx)) {
             Poll::Ready(result) => {
                 let class = this.core.parts.judge(&result);
                 if class == Class::Success {

@@ -14,7 +14,7 @@ use crate::future::ResponseFuture;
 use crate::layer::{Parts, Settings};
 use crate::policy::RetryPolicy;
 use crate::rules::Rules;
-use crate::timer::{earlier, within};
+use crate::timer::earlier;
 
 /// The service that [`RetryLayer`](crate::RetryLayer) makes.
 ///
@@ -106,7 +106,7 @@ where
             if settings.books.attempts() > 1 {
                 copy = parts.copies.copy(&mut request);
             }
-            first = Some(within(deadline, || self.inner.call(request)));
+            first = Some(Deadline::in_scope(deadline, || self.inner.call(request)));
         }
         let tells = !refused && parts.recorder.enabled();
         // From here on nothing of the user's can panic: what is counted also ends.

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Deadline, Recorder};
+use hedgerow_core::Recorder;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -47,15 +47,6 @@ pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
-    }
-}
-
-/// Runs `f` beneath the deadline, if there is one.
-#[inline]
-pub(crate) fn within<T>(deadline: Option<Deadline>, f: impl FnOnce() -> T) -> T {
-    match deadline {
-        Some(deadline) => deadline.scope(f),
-        None => f(),
     }
 }
 

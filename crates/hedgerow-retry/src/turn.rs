@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, BoxError, Class, Grant, Kind, cause_ref};
+use hedgerow_core::{Attempt, BoxError, Class, Deadline, Grant, Kind, cause_ref};
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
@@ -15,7 +15,7 @@ use crate::info::{TryInfo, TryOutcome};
 use crate::layer::Settings;
 use crate::policy::{Failure, Wait};
 use crate::rules::Rules;
-use crate::timer::{earlier, instant, poll_until, quietly, within};
+use crate::timer::{earlier, instant, poll_until, quietly};
 
 /// Whatever the attempt's timeout is: nobody waits longer than this for a service that is not ready.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ where
         let Some(current) = self.current.as_mut().as_pin_mut() else {
             panic!("a response future was polled after it was ready");
         };
-        if let Poll::Ready(result) = within(*self.deadline, || current.poll(cx)) {
+        if let Poll::Ready(result) = Deadline::in_scope(*self.deadline, || current.poll(cx)) {
             let class = self.core.parts.judge(&result);
             return self.ended(result, class);
         }
@@ -145,7 +145,7 @@ where
         let Phase::Readying(service, _) = &mut later.phase else {
             return Step::On;
         };
-        match within(deadline, || service.poll_ready(cx)) {
+        match Deadline::in_scope(deadline, || service.poll_ready(cx)) {
             Poll::Ready(Ok(())) => self.send(),
             Poll::Ready(Err(error)) => {
                 later.kept = Some(Err(error.into()));
@@ -196,7 +196,7 @@ where
             if parts.tells() {
                 parts.tell(&RetryEvent::Sent { retry, after });
             }
-            let future = within(deadline, || service.call(next.request));
+            let future = Deadline::in_scope(deadline, || service.call(next.request));
             self.current.set(Some(future));
         }
         Step::On

@@ -22,6 +22,8 @@ mod latency;
 mod deadline;
 mod timeout;
 mod bodies;
+mod first;
+mod send_deadline;
 mod cascade;
 mod time;
 mod default;
@@ -58,12 +60,14 @@ pub use self::describe::{Describe, Description, KeyDescription, VERSION};
 pub use self::drain::DrainConfig;
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::explain::{Explained, Explanation, Setting};
+pub use self::first::{AwaitFirstConfig, AwaitedName};
 pub use self::hedge::{
     ConfiguredPolicy, DEFAULT_PERCENTILE, HedgeConfig, LatencySource, Protocol, Ready, Strategy,
 };
 pub use self::latency::{ConfiguredLatency, LatencyConfig};
 pub use self::order::Warning;
 pub use self::retry::{ConfiguredWaits, GateSource, JitterConfig, RetryConfig};
+pub use self::send_deadline::SendDeadlineConfig;
 pub use self::stack::{DEFAULT_TOTAL_TIMEOUT, LayerConfig, NoTimeout, StackConfig, TotalTimeout};
 pub use self::time::{ConfigDuration, ParseDurationError};
 pub use self::timeout::TimeoutConfig;

@@ -3,6 +3,7 @@
 //! * [`hedging`]: what it is, what it costs, when to use which strategy, and when not.
 //! * [`choosing`]: which policy when, with numbers from the lab.
 //! * [`http`]: hyper, reqwest, tonic and axum; which bodies and calls can be sent twice.
+//! * [`streams`]: first tokens, errors in streams, deadlines on the wire, errors as answers.
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`retry`]: tries, waits, timeouts, deadlines, and one budget for retries and hedges.
 //! * [`admission`]: which limit, which queue, which rate, with numbers; two ways in.
@@ -23,6 +24,15 @@ pub mod choosing {}
 #[cfg(all(feature = "hedge", feature = "reqwest", feature = "tonic"))]
 #[doc = include_str!("guide/http.md")]
 pub mod http {}
+
+#[cfg(all(
+    feature = "admission",
+    feature = "hedge",
+    feature = "llm",
+    feature = "retry"
+))]
+#[doc = include_str!("guide/streams.md")]
+pub mod streams {}
 
 #[cfg(all(feature = "hedge", feature = "http"))]
 #[doc = include_str!("guide/observing.md")]

@@ -34,8 +34,10 @@
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
 //! | `admission` | yes | [`AdmissionLayer`], [`ReadyAdmissionLayer`], [`Gate`]: one queue for concurrency, rates, tokens and keys |
 //! | `retry` | yes | [`RetryLayer`] and its policies, [`TimeoutLayer`], [`DeadlineLayer`] |
-//! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer` |
-//! | `reqwest` | no | `http`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
+//! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer`, `AwaitFirstContentLayer`, deadlines on the wire, errors as answers, [`sse`] |
+//! | `llm` | no | `http`, and the streams of OpenAI's and Anthropic's servers: `AwaitFirstContentLayer::llm()` |
+//! | `hyper` | no | `http`, and [`sent`](fn@sent) knows the errors of hyper's clients |
+//! | `reqwest` | no | `hyper`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
 //! | `stacks` | no | all layers and `http`: [`HttpClientLayer`], [`LlmClientLayer`], each a whole stack in one line |
 //! | `complete` | no | [`complete`](fn@complete): one call with admission, timeouts and retries |
@@ -54,6 +56,8 @@ pub mod guide;
 mod judge;
 #[cfg(any(feature = "config", feature = "stacks"))]
 mod numbers;
+#[cfg(feature = "http")]
+mod respond;
 #[cfg(feature = "stacks")]
 mod stacks;
 
@@ -63,16 +67,22 @@ pub use hedgerow_core::{
 };
 #[cfg(feature = "http")]
 pub use hedgerow_core::{
-    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, ReplayBody, may_be_sent_twice,
-    retry_after,
+    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota, ReplayBody,
+    Verdict, may_be_sent_twice, retry_after,
 };
 #[cfg(feature = "tonic")]
 pub use hedgerow_http::GrpcLayer;
 #[cfg(feature = "http")]
 pub use hedgerow_http::{
-    HttpBuildError, IdempotentPathsLayer, ReplayBodyLayer, ReplayBodyStats, ReplayableBody,
-    idempotent_paths,
+    AnthropicJudge, AwaitFirst, AwaitFirstContentLayer, AwaitFirstFrameLayer, Awaited,
+    DeadlineHeader, Explain, FirstEvent, FirstFrame, HeldStream, HttpBuildError,
+    IdempotentPathsLayer, OpenAiJudge, ReceiveDeadlineLayer, Refusal, RefusalKind, ReplayBodyLayer,
+    ReplayBodyStats, ReplayableBody, RespondBody, RespondLayer, ResumedBody, Seen,
+    SendDeadlineLayer, Sent, StreamBroken, StreamFormat, UnsentOnly, Wanted, idempotent_paths,
+    sent, sse,
 };
+#[cfg(feature = "llm")]
+pub use hedgerow_http::{ByPath, KnownFormat};
 
 #[cfg(feature = "latency")]
 pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};
@@ -110,6 +120,10 @@ pub use crate::complete::how;
 pub use crate::complete::{
     Cancelled, Complete, CompleteError, CompleteWith, Completed, Completing, Took, Usage, complete,
 };
+#[cfg(feature = "tonic")]
+pub use crate::respond::respond_grpc;
+#[cfg(feature = "http")]
+pub use crate::respond::{refusal, respond, responding};
 #[cfg(feature = "stacks")]
 pub use crate::stacks::{HttpClientLayer, LlmClientLayer, ServiceBuilderExt};
 
@@ -123,13 +137,18 @@ pub use hedgerow_admission::{
 };
 
 /// Recorders that hand the layers' events on, to the crate `metrics` and to `tracing`: `Metrics` and
-/// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines.
-#[cfg(any(feature = "hedge", feature = "retry"))]
+/// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines,
+/// `FirstMetrics` and `FirstTraces` for answers that are held until their first frame or content.
+#[cfg(any(feature = "hedge", feature = "http", feature = "retry"))]
 pub mod telemetry {
     #[cfg(all(feature = "hedge", feature = "metrics"))]
     pub use hedgerow_hedge::telemetry::Metrics;
     #[cfg(feature = "hedge")]
     pub use hedgerow_hedge::telemetry::Traces;
+    #[cfg(all(feature = "http", feature = "metrics"))]
+    pub use hedgerow_http::telemetry::Metrics as FirstMetrics;
+    #[cfg(feature = "http")]
+    pub use hedgerow_http::telemetry::Traces as FirstTraces;
     #[cfg(all(feature = "retry", feature = "metrics"))]
     pub use hedgerow_retry::telemetry::Metrics as RetryMetrics;
     #[cfg(feature = "retry")]

@@ -25,6 +25,12 @@ pub(crate) struct Numbers {
     pub(crate) limit: usize,
     pub(crate) max_limit: Option<usize>,
     pub(crate) max_wait: Duration,
+    /// Whether an answer counts at its first content.
+    #[cfg_attr(
+        not(feature = "config"),
+        expect(dead_code, reason = "of a stack alone")
+    )]
+    pub(crate) first_content: bool,
 }
 
 /// A client of an HTTP service.
@@ -41,6 +47,7 @@ pub(crate) const HTTP_CLIENT: Numbers = Numbers {
     limit: 64,
     max_limit: None,
     max_wait: Duration::from_secs(10),
+    first_content: false,
 };
 
 /// A client of a language model's API.
@@ -63,4 +70,5 @@ pub(crate) const LLM_CLIENT: Numbers = Numbers {
     limit: 16,
     max_limit: Some(256),
     max_wait: Duration::from_secs(120),
+    first_content: true,
 };

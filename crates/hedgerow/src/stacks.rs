@@ -6,7 +6,7 @@ use hedgerow_admission::{AdmissionLayer, Aimd, AimdConfig, Extras, Gate, Judged,
 use hedgerow_core::{Budget, ByReplay, HttpJudge};
 use hedgerow_hedge::policy::Percentile;
 use hedgerow_hedge::{HedgeHandle, HedgeLayer, Http};
-use hedgerow_http::IdempotentPathsLayer;
+use hedgerow_http::{AwaitFirstContentLayer, ByPath, IdempotentPathsLayer};
 use hedgerow_latency::{Latency, LatencyLayer};
 use hedgerow_retry::{
     DeadlineLayer, Exponential, HttpDeadline, RetryHandle, RetryLayer, TimeoutsAreCutOff,
@@ -99,10 +99,11 @@ pub struct HttpClientLayer {
 }
 
 /// Everything that a client of a language model's API wants around it, in one layer: latency, deadline,
-/// retry, hedge, admission, latency.
+/// retry, hedge, admission, latency, first content.
 ///
 /// | what | how |
 /// | --- | --- |
+/// | an answer | counts at the first content of its stream: races are for the first token, and a stream that breaks before it is tried again |
 /// | a call | ends after 10 min, or with the [`Deadline`](crate::Deadline) in its request's extensions |
 /// | a try | ends after 2 min; up to 4 of them, with waits of up to 1, 2, 4 s, or as `Retry-After` asks, up to a minute |
 /// | a copy | is sent when an attempt takes longer than 95 % of them (30 s until that is known), if it need not wait for a place |
@@ -133,7 +134,8 @@ pub struct HttpClientLayer {
 ///
 /// # Which requests
 ///
-/// `http::Request`, as for [`HttpClientLayer`]. Extensions of a reqwest request cannot be reached, and so
+/// `http::Request`, as for [`HttpClientLayer`], and `http::Response` with a body
+/// ([`AwaitFirstContentLayer`](crate::AwaitFirstContentLayer)). Extensions of a reqwest request cannot be reached, and so
 /// neither can the permission: give it an `Idempotency-Key` and take [`HttpClientLayer`].
 #[derive(Clone)]
 pub struct LlmClientLayer {
@@ -300,9 +302,11 @@ impl<S: Clone> Layer<S> for HttpClientLayer {
 }
 
 impl<S: Clone> Layer<S> for LlmClientLayer {
-    type Service = Over<IdempotentPathsLayer, Over<HttpClientLayer, S>>;
+    type Service =
+        Over<IdempotentPathsLayer, Over<HttpClientLayer, Over<AwaitFirstContentLayer<ByPath>, S>>>;
 
     fn layer(&self, client: S) -> Self::Service {
+        let client = AwaitFirstContentLayer::llm().layer(client);
         self.paths.layer(self.client.layer(client))
     }
 }

@@ -1,17 +1,20 @@
 //! What a gRPC answer is worth.
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderValue};
 
 use crate::class::{Class, Classify};
 use crate::http::{HttpJudge, HttpResponse};
 
+use super::pushback::{self, Never};
+use super::times::whole;
+
 /// Judges an answer by the `grpc-status` in its headers.
 ///
 /// A server that fails without having sent a message puts its status into the headers ("trailers
 /// only"), and only there can it be seen before the answer is read. A status that comes behind
-/// messages, in the trailers, is not seen: such an answer has won when its headers arrived.
+/// messages, in the trailers, is not seen: such an answer has won when its headers arrived. One that comes
+/// instead of a first message is seen beneath an `AwaitFirstFrameLayer` of hedgerow-http, which leaves a
+/// [`Verdict`](crate::Verdict).
 ///
 /// | `grpc-status` | what it is worth | to a race |
 /// | --- | --- | --- |
@@ -50,17 +53,31 @@ impl<Res: HttpResponse, E> Classify<Res, E> for GrpcJudge {
         let Ok(response) = result else {
             return Class::RETRYABLE;
         };
+        if let Some(class) = response.verdict() {
+            return class;
+        }
         let headers = response.headers();
+        Self::status_of(headers).unwrap_or_else(|| HttpJudge::of(response.status(), headers))
+    }
+}
+
+impl GrpcJudge {
+    /// What the `grpc-status` in these headers or trailers is worth, if it is there and not `OK`.
+    #[must_use]
+    pub fn status_of(headers: &HeaderMap) -> Option<Class> {
         match headers.get("grpc-status").map(code) {
-            None | Some(0) => HttpJudge::of(response.status(), headers),
-            Some(code) => failed(code, headers),
+            None | Some(0) => None,
+            Some(code) => Some(failed(code, headers)),
         }
     }
 }
 
 /// The code of a status; what cannot be read is `UNKNOWN`.
 fn code(status: &HeaderValue) -> u32 {
-    number(status)
+    status
+        .to_str()
+        .ok()
+        .and_then(whole)
         .filter(|&code| code <= u64::from(UNAUTHENTICATED))
         .map_or(UNKNOWN, |code| code as u32)
 }
@@ -69,29 +86,20 @@ fn code(status: &HeaderValue) -> u32 {
 fn failed(code: u32, headers: &HeaderMap) -> Class {
     match code {
         UNKNOWN | DEADLINE_EXCEEDED | RESOURCE_EXHAUSTED | ABORTED | INTERNAL | UNAVAILABLE => {
-            match headers.get("grpc-retry-pushback-ms").map(number) {
+            match pushback::grpc(headers) {
                 None => Class::RETRYABLE,
-                Some(Some(ms)) => Class::Retryable {
-                    after: Some(Duration::from_millis(ms)),
-                },
-                Some(None) => Class::Fatal,
+                Some(Ok(after)) => Class::Retryable { after: Some(after) },
+                Some(Err(Never)) => Class::Fatal,
             }
         }
         _ => Class::Fatal,
     }
 }
 
-/// Digits and nothing else.
-fn number(value: &HeaderValue) -> Option<u64> {
-    let text = value.to_str().ok()?;
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::Response;
 
     use super::*;

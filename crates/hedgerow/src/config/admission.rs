@@ -96,7 +96,8 @@ pub struct AdmissionConfig {
     /// How the extra copies of a hedge are admitted: like any other, only if they need not wait now, or
     /// with a priority no higher than this.
     pub extras: ExtrasConfig,
-    /// What an answer means in a stack of HTTP requests: by its status, or by its `grpc-status`.
+    /// What an answer means in a stack of HTTP requests: by its status, by its `grpc-status`, or as a model
+    /// provider has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "\"http\" in a stack of HTTP requests"))]
     pub protocol: Option<Protocol>,

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use hedgerow_admission::Gate;
 use hedgerow_hedge::{DrainLayer, HedgeHandle, HedgeLayer};
-use hedgerow_http::{IdempotentPathsLayer, ReplayBodyLayer};
+use hedgerow_http::{
+    AwaitFirstContentLayer, IdempotentPathsLayer, ReplayBodyLayer, SendDeadlineLayer,
+};
 use hedgerow_latency::Latency;
 use hedgerow_retry::{RetryHandle, TimeoutLayer};
 
 use super::admission::AdmissionPart;
 use super::deadline::DeadlinePart;
 use super::error::{ConfigErrors, Mistakes};
+use super::first::AwaitedName;
 use super::hedge::{ConfiguredPolicy, Host, Protocol, Shared};
 use super::key::RequestKey;
 use super::latency::ConfiguredLatency;
@@ -41,6 +44,8 @@ pub(crate) enum Part {
     Hedge(Box<HedgePart>),
     Drain(DrainLayer),
     Admission(Box<AdmissionPart>),
+    SendDeadline(SendDeadlineLayer),
+    AwaitFirst(AwaitFirstContentLayer<AwaitedName>),
 }
 
 /// A hedge, and what becomes of it among HTTP requests.
@@ -84,7 +89,8 @@ impl Stack {
     /// The layers around a client of HTTP requests, each of which says by its method, its headers or
     /// a mark whether it may be sent twice.
     ///
-    /// The client is given a [`ReplayableBody`](crate::ReplayableBody) around the caller's.
+    /// The client is given a [`ReplayableBody`](crate::ReplayableBody) around the caller's, and the caller a
+    /// [`ResumedBody`](crate::ResumedBody) around the client's.
     #[must_use]
     pub fn http<B>(&self) -> HttpStack<B>
     where
@@ -157,6 +163,8 @@ impl Part {
         match self {
             Self::IdempotentPaths(_) => mistakes.refuse("kind", "idempotent_paths", ONLY_HTTP),
             Self::ReplayBody(_) => mistakes.refuse("kind", "replay_body", ONLY_HTTP),
+            Self::SendDeadline(_) => mistakes.refuse("kind", "send_deadline", ONLY_HTTP),
+            Self::AwaitFirst(_) => mistakes.refuse("kind", "await_first", ONLY_HTTP),
             Self::Hedge(hedge) => {
                 if hedge.protocol.is_some() {
                     mistakes.say("protocol", ONLY_HTTP);

@@ -6,7 +6,7 @@ use hedgerow_admission::{Aimd, LimitPolicy};
 use hedgerow_core::{Attempt, Budget, LatencyView};
 use hedgerow_hedge::policy::{Adaptive, Backoff, BackoffConfig, Fixed, Percentile};
 use hedgerow_hedge::{BuildError, Delay, HedgeLayer, HedgePolicy};
-use hedgerow_http::ReplayBodyLayer;
+use hedgerow_http::{AwaitFirstContentLayer, ByPath, DeadlineHeader, ReplayBodyLayer};
 use hedgerow_latency::Latency;
 use hedgerow_retry::RetryLayer;
 
@@ -199,4 +199,19 @@ pub(crate) fn cap_bytes() -> u64 {
 /// A budget, where there is none to share because of another mistake.
 pub(crate) fn budget() -> Budget {
     HedgeLayer::off().handle().budget().twin()
+}
+
+/// How many events are held of a stream.
+pub(crate) fn held_events() -> u32 {
+    AwaitFirstContentLayer::<ByPath>::llm().held_events()
+}
+
+/// How many bytes are held of a stream.
+pub(crate) fn held_bytes() -> u64 {
+    AwaitFirstContentLayer::<ByPath>::llm().held_bytes()
+}
+
+/// The header that tells how long a caller waits.
+pub(crate) fn timeout_header() -> String {
+    DeadlineHeader::http().name().to_string()
 }

@@ -11,10 +11,12 @@ use super::deadline::DeadlineConfig;
 use super::describe::{Describe, Description};
 use super::drain::DrainConfig;
 use super::error::Mistakes;
+use super::first::AwaitFirstConfig;
 use super::hedge::{HedgeConfig, LatencySource, Shared, Strategy};
 use super::latency::LatencyConfig;
 use super::order::Warning;
 use super::retry::RetryConfig;
+use super::send_deadline::SendDeadlineConfig;
 use super::stack::{LayerConfig, StackConfig};
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
@@ -93,6 +95,8 @@ impl LayerConfig {
             HedgeConfig::describe(),
             DrainConfig::describe(),
             AdmissionConfig::describe(),
+            SendDeadlineConfig::describe(),
+            AwaitFirstConfig::describe(),
         ]
     }
 

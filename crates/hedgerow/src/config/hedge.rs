@@ -105,7 +105,8 @@ pub struct HedgeConfig {
     pub ready: Ready,
     /// Sends no copies, and tells what hedging would have done.
     pub observe_only: bool,
-    /// What an answer means in a stack of HTTP requests: by its status, or by its `grpc-status`.
+    /// What an answer means in a stack of HTTP requests: by its status, by its `grpc-status`, or as a model
+    /// provider has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "\"http\" in a stack of HTTP requests"))]
     pub protocol: Option<Protocol>,
@@ -161,6 +162,10 @@ pub enum Protocol {
     Http,
     /// The `grpc-status` decides.
     Grpc,
+    /// As HTTP, and as OpenAI's API has it: [`OpenAiJudge`](crate::OpenAiJudge).
+    Openai,
+    /// As HTTP, and as Anthropic's API has it: [`AnthropicJudge`](crate::AnthropicJudge).
+    Anthropic,
 }
 
 impl HedgeConfig {

@@ -4,6 +4,7 @@ use super::admission::{AdmissionConfig, ExtrasConfig, LimitConfig, LimitName};
 use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 use super::budget::{BudgetConfig, BudgetName, BudgetShare};
 use super::deadline::DeadlineConfig;
+use super::first::AwaitFirstConfig;
 use super::hedge::{HedgeConfig, LatencySource};
 use super::latency::LatencyConfig;
 use super::retry::{GateSource, RetryConfig};
@@ -34,7 +35,7 @@ impl StackConfig {
     }
 
     /// A stack for a client of a language model's API: latency, deadline, paths that may be asked twice,
-    /// replayable bodies, retry, hedge, admission, latency.
+    /// replayable bodies, retry, hedge, admission, latency, first content.
     ///
     /// Up to four tries within ten minutes, hedged at the 95th percentile once that is known; retries and
     /// copies together are at most 10 in 100 calls. The rates of your account are yours to add. The file
@@ -116,6 +117,9 @@ fn of(numbers: &Numbers) -> StackConfig {
         .into(),
     );
     layers.push(LatencyConfig::default().into());
+    if numbers.first_content {
+        layers.push(AwaitFirstConfig::default().into());
+    }
     StackConfig {
         total_timeout: TotalTimeout::Named(NoTimeout::None),
         layers,

@@ -89,7 +89,8 @@ pub struct RetryConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = default::GATE_PERCENTILE))]
     pub gate_percentile: Option<f64>,
-    /// What an answer means in a stack of HTTP requests: by its status, or by its `grpc-status`.
+    /// What an answer means in a stack of HTTP requests: by its status, by its `grpc-status`, or as a model
+    /// provider has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "\"http\" in a stack of HTTP requests"))]
     pub protocol: Option<Protocol>,

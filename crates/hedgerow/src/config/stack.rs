@@ -13,11 +13,13 @@ use super::deadline::DeadlineConfig;
 use super::describe::Describe;
 use super::drain::DrainConfig;
 use super::error::{ConfigErrors, Mistakes};
+use super::first::AwaitFirstConfig;
 use super::hedge::HedgeConfig;
 use super::latency::LatencyConfig;
 use super::member::Member;
 use super::read::{self, Readable};
 use super::retry::RetryConfig;
+use super::send_deadline::SendDeadlineConfig;
 use super::time::ConfigDuration;
 use super::timeout::TimeoutConfig;
 
@@ -136,6 +138,10 @@ pub enum LayerConfig {
     Drain(DrainConfig),
     /// Lets a request start when there is room for it: one queue for concurrency, rates and tokens.
     Admission(Box<AdmissionConfig>),
+    /// Tells the server how long the caller still waits.
+    SendDeadline(SendDeadlineConfig),
+    /// Lets an answer count only once something has come of it.
+    AwaitFirst(AwaitFirstConfig),
 }
 
 impl LayerConfig {
@@ -151,6 +157,8 @@ impl LayerConfig {
             Self::Hedge(config) => &**config,
             Self::Drain(config) => config,
             Self::Admission(config) => &**config,
+            Self::SendDeadline(config) => config,
+            Self::AwaitFirst(config) => config,
         }
     }
 }
@@ -294,5 +302,17 @@ impl From<HedgeConfig> for LayerConfig {
 impl From<DrainConfig> for LayerConfig {
     fn from(config: DrainConfig) -> Self {
         Self::Drain(config)
+    }
+}
+
+impl From<SendDeadlineConfig> for LayerConfig {
+    fn from(config: SendDeadlineConfig) -> Self {
+        Self::SendDeadline(config)
+    }
+}
+
+impl From<AwaitFirstConfig> for LayerConfig {
+    fn from(config: AwaitFirstConfig) -> Self {
+        Self::AwaitFirst(config)
     }
 }

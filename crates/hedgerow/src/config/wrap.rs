@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use hedgerow_admission::{AdmissionLayer, ReadyAdmissionLayer};
-use hedgerow_core::{BoxError, OkWins};
-use hedgerow_hedge::{GrpcJudge, HedgeLayer, HedgePolicy, HttpJudge, Keyed};
-use hedgerow_http::{ReplayBodyLayer, ReplayableBody};
+use hedgerow_core::{BoxError, Class, Classify, GrpcJudge, HttpJudge, HttpResponse, OkWins};
+use hedgerow_hedge::{HedgeLayer, HedgePolicy, Keyed};
+use hedgerow_http::{AnthropicJudge, OpenAiJudge, ReplayBodyLayer, ReplayableBody, ResumedBody};
 use hedgerow_latency::LatencyLayer;
 use hedgerow_retry::TimeoutsAreCutOff;
 use http::{Request, Response};
@@ -26,6 +26,9 @@ type Boxed<Req, Res> = BoxCloneSyncService<Req, Res, BoxError>;
 
 /// A request as the client of an [`HttpStack`] is given it.
 type Within<B> = Request<ReplayableBody<B>>;
+
+/// An answer as the caller of an [`HttpStack`] is given it.
+type Whole<R> = Response<ResumedBody<R>>;
 
 /// The layers of a [`Stack`] around a client of plain requests: what
 /// [`Stack::clone_requests`] makes.
@@ -135,12 +138,15 @@ where
     B: Body + Send + Unpin + 'static,
     B::Data: Clone + Send + Sync,
     B::Error: Send,
-    R: Send + 'static,
+    R: Body + Send + Unpin + 'static,
+    R::Data: Clone + Send,
+    R::Error: Into<BoxError> + Send,
 {
-    type Service = BoxCloneSyncService<Request<B>, Response<R>, BoxError>;
+    type Service = BoxCloneSyncService<Request<B>, Response<ResumedBody<R>>, BoxError>;
 
     fn layer(&self, client: S) -> Self::Service {
-        let client = boxed(client.map_err(Into::into as fn(S::Error) -> BoxError));
+        let client = client.map_err(Into::into as fn(S::Error) -> BoxError);
+        let client = boxed(client.map_response(as_it_is as fn(Response<R>) -> _));
         let whole = self
             .parts
             .iter()
@@ -155,12 +161,18 @@ where
     }
 }
 
-fn around<B, R>(part: &Part, inner: Boxed<Within<B>, Response<R>>) -> Boxed<Within<B>, Response<R>>
+fn as_it_is<R: Body>(answer: Response<R>) -> Whole<R> {
+    answer.map(ResumedBody::untouched)
+}
+
+fn around<B, R>(part: &Part, inner: Boxed<Within<B>, Whole<R>>) -> Boxed<Within<B>, Whole<R>>
 where
     B: Body + Send + Unpin + 'static,
     B::Data: Clone + Send + Sync,
     B::Error: Send,
-    R: Send + 'static,
+    R: Body + Send + Unpin + 'static,
+    R::Data: Clone + Send,
+    R::Error: Into<BoxError> + Send,
 {
     match part {
         // A refusal is no answer, and its time no latency.
@@ -176,6 +188,11 @@ where
         Part::Hedge(hedge) => hedged(hedge.layer.clone(), hedge.protocol, inner),
         Part::Retry(retry) => retried(retry, inner),
         Part::Deadline(deadline) => timely(deadline, inner),
+        Part::SendDeadline(layer) => boxed(layer.layer(inner)),
+        Part::AwaitFirst(layer) => {
+            let layered = layer.layer(inner);
+            boxed(layered.map_response(|answer: Response<_>| answer.map(ResumedBody::flatten)))
+        }
         Part::Admission(admission) if admission.waits_in == WaitsIn::Call => {
             admitted(admission, inner)
         }
@@ -209,7 +226,12 @@ where
             }
         },
         // Those of HTTP requests were refused for others, and what sends copies asks what they are.
-        Part::IdempotentPaths(_) | Part::ReplayBody(_) | Part::Hedge(_) | Part::Retry(_) => inner,
+        Part::IdempotentPaths(_)
+        | Part::ReplayBody(_)
+        | Part::Hedge(_)
+        | Part::Retry(_)
+        | Part::SendDeadline(_)
+        | Part::AwaitFirst(_) => inner,
     }
 }
 
@@ -242,10 +264,8 @@ where
     let layer = AdmissionLayer::new(part.gate.clone())
         .ask(move |request: &Within<B>| asked.of(request))
         .extras(part.extras);
-    match part.protocol.unwrap_or_default() {
-        Protocol::Http => boxed(layer.accept(TimeoutsAreCutOff(HttpJudge)).layer(inner)),
-        Protocol::Grpc => boxed(layer.accept(TimeoutsAreCutOff(GrpcJudge)).layer(inner)),
-    }
+    let judge = TimeoutsAreCutOff(part.protocol.unwrap_or_default());
+    boxed(layer.accept(judge).layer(inner))
 }
 
 fn retried<B, R>(
@@ -259,10 +279,8 @@ where
     R: Send + 'static,
 {
     let layer = part.layer.clone();
-    match part.protocol.unwrap_or_default() {
-        Protocol::Http => boxed(layer.accept(RefusalsAskToWait(HttpJudge)).layer(inner)),
-        Protocol::Grpc => boxed(layer.accept(RefusalsAskToWait(GrpcJudge)).layer(inner)),
-    }
+    let judge = RefusalsAskToWait(part.protocol.unwrap_or_default());
+    boxed(layer.accept(judge).layer(inner))
 }
 
 fn hedged<P, B, R>(
@@ -277,14 +295,17 @@ where
     B::Error: Send,
     R: Send + 'static,
 {
-    match protocol.unwrap_or_default() {
-        Protocol::Http => {
-            let judge = TimeoutsAreCutOff(HttpJudge);
-            boxed(layer.http().accept(judge).layer(inner))
-        }
-        Protocol::Grpc => {
-            let judge = TimeoutsAreCutOff(GrpcJudge);
-            boxed(layer.grpc().accept(judge).layer(inner))
+    let judge = TimeoutsAreCutOff(protocol.unwrap_or_default());
+    boxed(layer.http().accept(judge).layer(inner))
+}
+
+impl<Res: HttpResponse, E> Classify<Res, E> for Protocol {
+    fn classify(&self, result: &Result<Res, E>) -> Class {
+        match self {
+            Self::Http => HttpJudge.classify(result),
+            Self::Grpc => GrpcJudge.classify(result),
+            Self::Openai => OpenAiJudge.classify(result),
+            Self::Anthropic => AnthropicJudge.classify(result),
         }
     }
 }

@@ -351,7 +351,7 @@ async fn key_priority_and_cost_are_read_off_headers() {
                 assert_eq!(seen.key(tenant).active, 1);
             }
             sleep(ms(10)).await;
-            Ok::<_, io::Error>(Response::new(()))
+            Ok::<_, io::Error>(Response::new(String::new()))
         }
     }));
     let first = gate.try_permit().unwrap();
@@ -395,7 +395,7 @@ async fn an_answer_moves_a_limit_by_its_protocol() {
         let service = stack
             .http()
             .layer(tower::service_fn(move |_: Kept| async move {
-                let mut response = Response::new(());
+                let mut response = Response::new(String::new());
                 *response.status_mut() = StatusCode::from_u16(status).unwrap();
                 if !grpc.is_empty() {
                     let value = grpc.parse().unwrap();

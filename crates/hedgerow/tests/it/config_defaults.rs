@@ -4,11 +4,14 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use hedgerow::config::{
-    CascadeConfig, DEFAULT_TOTAL_TIMEOUT, Describe, DrainConfig, HedgeConfig, LatencyConfig,
-    ReplayBodyConfig, StackConfig, Strategy, TierConfig,
+    AwaitFirstConfig, CascadeConfig, DEFAULT_TOTAL_TIMEOUT, Describe, DrainConfig, HedgeConfig,
+    LatencyConfig, ReplayBodyConfig, SendDeadlineConfig, StackConfig, Strategy, TierConfig,
 };
 use hedgerow::policy::{Adaptive, Backoff, BackoffConfig};
-use hedgerow::{BoxError, Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer, Tier};
+use hedgerow::{
+    AwaitFirstContentLayer, BoxError, Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer,
+    SendDeadlineLayer, Tier,
+};
 
 /// The layer's `Debug` with the policy out of its enum.
 fn shown(layer: &impl Debug, strategy: &str) -> String {
@@ -125,6 +128,18 @@ fn the_other_layers_defaults_are_the_constructors() {
         format!("{configured:?}"),
         format!("{:?}", ReplayBodyLayer::new())
     );
+    let configured = AwaitFirstConfig::default().build().unwrap();
+    let plain = AwaitFirstContentLayer::llm();
+    assert_eq!(
+        (configured.held_events(), configured.held_bytes()),
+        (plain.held_events(), plain.held_bytes())
+    );
+    let configured = SendDeadlineConfig::default().build().unwrap();
+    let plain = SendDeadlineLayer::http();
+    assert_eq!(format!("{configured:?}"), format!("{plain:?}"));
+    let configured = SendDeadlineConfig::new("Grpc-Timeout").build().unwrap();
+    let plain = SendDeadlineLayer::grpc();
+    assert_eq!(format!("{configured:?}"), format!("{plain:?}"));
     assert_eq!(
         StackConfig::default().total_timeout.get(),
         Some(DEFAULT_TOTAL_TIMEOUT)

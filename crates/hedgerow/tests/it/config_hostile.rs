@@ -220,7 +220,7 @@ const OF_A_STRATEGY: [(&str, &str, &str); 9] = [
     ("backoff", "base = \"3h\"", "base"),
 ];
 /// Whole layers with their mistakes.
-const OTHERS: [(&str, &[&str]); 11] = [
+const OTHERS: [(&str, &[&str]); 13] = [
     ("kind = \"latency\"\nwindow = 0", &["window"]),
     ("kind = \"latency\"", &[]),
     (
@@ -232,6 +232,14 @@ const OTHERS: [(&str, &[&str]); 11] = [
         &["at_most", "patience"],
     ),
     ("kind = \"replay_body\"\ncap_bytes = 0", &["cap_bytes"]),
+    (
+        "kind = \"await_first\"\nof = \"nothing\"\nmax_events = -1\nmax_bytes = 1.5",
+        &["of", "max_bytes", "max_events"],
+    ),
+    (
+        "kind = \"send_deadline\"\nheader = 5\nheaders = \"x\"",
+        &["header", "headers"],
+    ),
     (
         "kind = \"idempotent_paths\"\npaths = [\"/a/b\", \"c\", \"\"]",
         &["paths[1]", "paths[2]"],

@@ -16,7 +16,8 @@ use tower::{Layer, ServiceExt};
 
 /// A body without copies of its own.
 type Erased = UnsyncBoxBody<Bytes, Infallible>;
-type Client = BoxCloneSyncService<Request<ReplayableBody<Erased>>, Response<Bytes>, Infallible>;
+type Client =
+    BoxCloneSyncService<Request<ReplayableBody<Erased>>, Response<Full<Bytes>>, Infallible>;
 
 /// The first attempt takes 1 s and the others 20 ms; each answers with the request's body.
 fn client() -> (Client, Arc<AtomicU32>) {
@@ -31,7 +32,7 @@ fn answering(first: StatusCode, ms: u64, grpc: &'static str) -> (Client, Arc<Ato
         async move {
             let body = request.into_body().collect().await?.to_bytes();
             sleep(Duration::from_millis(if nth == 0 { ms } else { 20 })).await;
-            let mut response = Response::new(body);
+            let mut response = Response::new(Full::new(body));
             if nth == 0 {
                 *response.status_mut() = first;
                 if !grpc.is_empty() {
@@ -75,9 +76,12 @@ async fn send(layers: &[&str], request: Request<Erased>) -> (u128, Response<Byte
     let service = stack(layers).http().layer(client);
     let start = Instant::now();
     let response = service.oneshot(request).await.unwrap();
+    let took = start.elapsed().as_millis();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
     (
-        start.elapsed().as_millis(),
-        response,
+        took,
+        Response::from_parts(head, body),
         attempts.load(Ordering::Relaxed),
     )
 }
@@ -215,4 +219,66 @@ async fn a_call_that_times_out_says_so_and_drops_every_attempt() {
     assert_eq!(error.to_string(), "the deadline passed after 60ms");
     assert_eq!(attempts.load(Ordering::Relaxed), 2);
     assert_eq!(stack.hedges()[0].stats().cancelled, 1);
+}
+
+type Streams = BoxCloneSyncService<Request<ReplayableBody<Erased>>, Response<Erased>, Infallible>;
+
+/// A stream whose head is there at once, and whose token comes after so many milliseconds.
+fn streaming(ms: [u64; 2]) -> (Streams, Arc<AtomicU32>) {
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    let attempts: Arc<AtomicU32> = Arc::default();
+    let counted = attempts.clone();
+    let service = tower::service_fn(move |request: Request<ReplayableBody<Erased>>| {
+        let nth = counted.fetch_add(1, Ordering::Relaxed) as usize;
+        let left = request.headers().get("grpc-timeout").cloned();
+        let pieces = futures::stream::once(async move {
+            sleep(Duration::from_millis(ms[nth.min(1)])).await;
+            let token =
+                format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{nth}\"}}}}]}}\n\n");
+            Ok::<_, Infallible>(Frame::data(Bytes::from(token)))
+        });
+        let mut response = Response::new(StreamBody::new(Box::pin(pieces)).boxed_unsync());
+        let kind = "text/event-stream".parse().unwrap();
+        response.headers_mut().insert("content-type", kind);
+        if let Some(left) = left {
+            response.headers_mut().insert("x-told", left);
+        }
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    (BoxCloneSyncService::new(service), attempts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_makes_races_be_won_by_first_tokens_and_tells_deadlines() {
+    for (layers, took, winner) in [
+        (&[FIXED, "\"await_first\""][..], 60, "1"),
+        (&[FIXED, "\"await_first\"\nof = \"openai_chat\""], 60, "1"),
+        (&[FIXED, "\"await_first\"\nof = \"frame\""], 60, "1"),
+        (&[FIXED], 0, "0"),
+    ] {
+        let tells = ["\"send_deadline\"\nheader = \"grpc-timeout\""];
+        let layers: Vec<_> = layers.iter().copied().chain(tells).collect();
+        let (client, attempts) = streaming([1_000, 10]);
+        let service = stack(&layers).http().layer(client);
+        let mut request = request("GET", "");
+        *request.uri_mut() = "http://a.test/v1/chat/completions".parse().unwrap();
+        let start = Instant::now();
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(start.elapsed().as_millis(), took, "{layers:?}");
+        // A copy is sent 50 ms later, so that less is left for it of the 30 s.
+        let told = if winner == "1" {
+            "29950000u"
+        } else {
+            "30000000u"
+        };
+        assert_eq!(response.headers()["x-told"], told);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(std::str::from_utf8(&body).unwrap().contains(winner));
+        assert_eq!(
+            attempts.load(Ordering::Relaxed),
+            1 + u32::from(winner == "1")
+        );
+    }
 }

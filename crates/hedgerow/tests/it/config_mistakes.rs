@@ -1,8 +1,9 @@
 //! Every mistake is told, at once, with its line, its key, what was written and what to write.
 
 use hedgerow::config::{
-    ConfigErrors, DrainConfig, HedgeConfig, IdempotentPathsConfig, LatencyConfig, LayerConfig,
-    ReplayBodyConfig, StackConfig, Strategy, TimeoutConfig,
+    AwaitFirstConfig, AwaitedName, ConfigErrors, DrainConfig, HedgeConfig, IdempotentPathsConfig,
+    LatencyConfig, LayerConfig, ReplayBodyConfig, SendDeadlineConfig, StackConfig, Strategy,
+    TimeoutConfig,
 };
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ percentile = 95
         "line 13: layer[1].kind = \"hegde\": there is no such layer; did you mean \"hedge\"?",
         "line 15: layer[2].at_most: it is missing: write a whole number, 0 or more",
         "line 17: layer[2].patience = \"5\": write a number and its unit (ns, us, ms, s, m or h), like \"250ms\" or \"1.5s\"",
-        "line 19: layer[3].kind: it is missing: write one of latency, deadline, timeout, idempotent_paths, replay_body, retry, hedge, drain, admission",
+        "line 19: layer[3].kind: it is missing: write one of latency, deadline, timeout, idempotent_paths, replay_body, retry, hedge, drain, admission, send_deadline, await_first",
     ];
     assert_eq!(told, wanted);
 }
@@ -347,6 +348,21 @@ fn each_mistake_is_told_of_its_own_key() {
             "a leading slash",
         ),
         (
+            layer("await_first", "max_events = 0"),
+            "layer[0].max_events",
+            "like 64 and 262_144",
+        ),
+        (
+            layer("await_first", "max_bytes = 9000000"),
+            "layer[0].max_bytes",
+            "1 byte to 8 MiB",
+        ),
+        (
+            layer("send_deadline", "header = \"a b\""),
+            "layer[0].header",
+            "like \"x-timeout-ms\"",
+        ),
+        (
             "total_timeout = \"0s\"".to_owned(),
             "total_timeout",
             "above zero, or \"none\"",
@@ -478,6 +494,12 @@ fn each_layer_can_be_built_alone_and_tells_all_its_mistakes() {
     assert!(TimeoutConfig::new(zero).build().is_err());
     assert!(LatencyConfig::default().build().is_ok());
     assert!(ReplayBodyConfig::default().build().is_ok());
+    assert!(AwaitFirstConfig::default().build().is_ok());
+    let mut none = AwaitFirstConfig::new(AwaitedName::Frame);
+    (none.max_events, none.max_bytes) = (Some(0), Some(0));
+    assert_eq!(none.build().unwrap_err().mistakes().len(), 2);
+    assert!(SendDeadlineConfig::new("grpc-timeout").build().is_ok());
+    assert!(SendDeadlineConfig::new("").build().is_err());
     let paths = IdempotentPathsConfig::new(["a", "/b/*", ""]);
     assert_eq!(paths.build().unwrap_err().mistakes().len(), 2);
 }

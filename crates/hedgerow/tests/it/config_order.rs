@@ -46,6 +46,8 @@ fn a_stack_in_order_has_no_warning() {
         DRAIN,
         "admission concurrency = 8; extras = \"now_only\"",
         "latency",
+        "send_deadline",
+        "await_first",
     ];
     assert_eq!(warnings(&order), Vec::<String>::new());
     assert_eq!(warnings(&[]), Vec::<String>::new());
@@ -511,4 +513,43 @@ fn each_strategy_is_explained_by_the_keys_it_reads() {
             "min = \"10ms\""
         ]
     );
+}
+
+#[test]
+fn what_waits_for_the_first_of_an_answer_belongs_inside_of_whatever_counts_answers() {
+    for counts in ["hedge", "retry", "latency", "admission concurrency = 8"] {
+        let kind = counts.split(' ').next().unwrap();
+        one(
+            &["await_first", counts],
+            &format!("layer[0] (await_first): it is to be inside of the {kind} at layer[1]"),
+        );
+    }
+    one(
+        &["await_first", "await_first of = \"frame\""],
+        "layer[1] (await_first): layer[0] waits for the first of the same answers",
+    );
+}
+
+#[test]
+fn a_deadline_is_told_inside_of_whatever_waits() {
+    for waits in ["hedge", "retry", "admission concurrency = 8"] {
+        let kind = waits.split(' ').next().unwrap();
+        one(
+            &["send_deadline", waits],
+            &format!("layer[0] (send_deadline): it is to be inside of the {kind} at layer[1]"),
+        );
+    }
+    let none = |layers: &str| {
+        let toml = format!("total_timeout = \"none\"\n{layers}");
+        StackConfig::from_toml(&toml).unwrap().warnings()
+    };
+    let alone = none("[[layer]]\nkind = \"send_deadline\"\n");
+    assert!(
+        alone[0]
+            .text
+            .contains("no layer outside of it sets a deadline")
+    );
+    let sets =
+        "[[layer]]\nkind = \"deadline\"\nafter = \"1s\"\n[[layer]]\nkind = \"send_deadline\"\n";
+    assert_eq!(none(sets), []);
 }

@@ -261,7 +261,7 @@ async fn a_retry_that_cannot_fit_is_not_sent_by_the_shared_latencies() {
 
 type Answers = BoxCloneSyncService<
     Request<hedgerow::ReplayableBody<http_body_util::Empty<bytes::Bytes>>>,
-    Response<Option<Deadline>>,
+    Response<String>,
     BoxError,
 >;
 
@@ -275,7 +275,10 @@ fn answering(statuses: &'static [u16], header: &'static str) -> (Answers, Arc<At
             async move {
                 sleep(ms(10)).await;
                 let status = statuses.get(nth).copied().unwrap_or(200);
-                let mut response = Response::new(request.extensions().get().copied());
+                let mut response = Response::new(String::new());
+                if let Some(deadline) = request.extensions().get::<Deadline>() {
+                    response.extensions_mut().insert(*deadline);
+                }
                 *response.status_mut() = StatusCode::from_u16(status).unwrap();
                 if !header.is_empty() {
                     let (name, value) = header.split_once(": ").unwrap();
@@ -302,6 +305,17 @@ async fn an_answer_is_retried_by_its_protocol() {
         ("", 501, "", 1, 501),
         ("protocol = \"grpc\"", 200, "grpc-status: 14", 4, 200),
         ("protocol = \"http\"", 200, "grpc-status: 14", 1, 200),
+        ("protocol = \"http\"", 409, "", 1, 409),
+        ("protocol = \"openai\"", 409, "", 2, 200),
+        ("protocol = \"anthropic\"", 409, "", 1, 409),
+        ("protocol = \"anthropic\"", 529, "", 2, 200),
+        (
+            "protocol = \"openai\"",
+            500,
+            "x-should-retry: false",
+            1,
+            500,
+        ),
     ] {
         let stack = stack(&format!(
             "[[layer]]\nkind = \"retry\"\nwait = \"0s\"\n{keys}\n"
@@ -371,7 +385,8 @@ async fn the_total_timeout_is_written_into_a_requests_extensions() {
         .http()
         .layer(client)
         .oneshot(get());
-    let deadline = answer.await.unwrap().into_body().unwrap();
+    let answer = answer.await.unwrap();
+    let deadline = answer.extensions().get::<Deadline>().unwrap();
     assert_eq!(deadline.instant(), (now + ms(2_000)).into_std());
 }
 

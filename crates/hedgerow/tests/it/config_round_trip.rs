@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hedgerow::config::{
-    AdmissionConfig, CostConfig, DeadlineConfig, DropName, ExtrasConfig, GateSource, JitterConfig,
-    LimitConfig, LimitName, OrderName, QueueConfig, RateConfig, RetryConfig, WaitsIn,
+    AdmissionConfig, AwaitFirstConfig, AwaitedName, CostConfig, DeadlineConfig, DropName,
+    ExtrasConfig, GateSource, JitterConfig, LimitConfig, LimitName, OrderName, QueueConfig,
+    RateConfig, RetryConfig, SendDeadlineConfig, WaitsIn,
 };
 use hedgerow::config::{
     BudgetConfig, BudgetName, BudgetShare, CascadeConfig, ConfigDuration, DrainConfig, HedgeConfig,
@@ -258,6 +259,17 @@ fn admission() -> impl Strategy<Value = AdmissionConfig> {
     )
 }
 
+fn awaited() -> impl Strategy<Value = AwaitedName> {
+    prop_oneof![
+        Just(AwaitedName::ByPath),
+        Just(AwaitedName::Frame),
+        Just(AwaitedName::OpenaiChat),
+        Just(AwaitedName::OpenaiCompletions),
+        Just(AwaitedName::OpenaiResponses),
+        Just(AwaitedName::AnthropicMessages),
+    ]
+}
+
 fn layer() -> impl Strategy<Value = LayerConfig> {
     prop_oneof![
         2 => retry().prop_map(LayerConfig::from),
@@ -281,6 +293,18 @@ fn layer() -> impl Strategy<Value = LayerConfig> {
             config.cap_bytes = cap;
             config.into()
         }),
+        1 => option::of("[a-z-]{0,9}").prop_map(|header| {
+            let mut config = SendDeadlineConfig::default();
+            config.header = header;
+            config.into()
+        }),
+        1 => (awaited(), option::of(any::<u32>()), option::of(any::<u64>())).prop_map(
+            |(of, events, bytes)| {
+                let mut config = AwaitFirstConfig::new(of);
+                (config.max_events, config.max_bytes) = (events, bytes);
+                config.into()
+            },
+        ),
         1 => vec("/[a-zé.\"\\\\]{0,8}/([A-Z]|\\*)", 1..3)
             .prop_map(|paths| IdempotentPathsConfig::new(paths).into()),
     ]

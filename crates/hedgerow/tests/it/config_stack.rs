@@ -192,7 +192,9 @@ fn layers_for_http_alone_are_refused_for_plain_requests() {
     let stack = stack(
         "[[layer]]\nkind = \"idempotent_paths\"\npaths = [\"/a\"]\n\
          [[layer]]\nkind = \"replay_body\"\n\
-         [[layer]]\nkind = \"hedge\"\nkey = \"host\"\nprotocol = \"grpc\"\n",
+         [[layer]]\nkind = \"hedge\"\nkey = \"host\"\nprotocol = \"grpc\"\n\
+         [[layer]]\nkind = \"send_deadline\"\n\
+         [[layer]]\nkind = \"await_first\"\n",
     );
     let errors = stack.clone_requests::<u32>().unwrap_err();
     let keys: Vec<_> = errors
@@ -206,7 +208,9 @@ fn layers_for_http_alone_are_refused_for_plain_requests() {
             "layer[0].kind",
             "layer[1].kind",
             "layer[2].protocol",
-            "layer[2].key"
+            "layer[2].key",
+            "layer[3].kind",
+            "layer[4].kind"
         ]
     );
     assert!(errors.to_string().contains("build the stack with .http()"));

@@ -22,5 +22,6 @@ mod config_order;
 mod config_guide;
 mod config_hostile;
 mod config_cascade;
+mod respond;
 mod stacks;
 mod complete;

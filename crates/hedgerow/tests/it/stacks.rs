@@ -18,7 +18,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 type Body = Full<Bytes>;
-type Client<B> = BoxCloneSyncService<Request<B>, Response<()>, Infallible>;
+type Client<B> = BoxCloneSyncService<Request<B>, Response<String>, Infallible>;
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -33,7 +33,7 @@ fn client<B: Send + 'static>(script: &'static [(u64, u16)]) -> (Client<B>, Arc<A
         let (took, status) = script[nth.min(script.len() - 1)];
         async move {
             sleep(ms(took)).await;
-            let mut response = Response::new(());
+            let mut response = Response::new(String::new());
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             Ok::<_, Infallible>(response)
         }
@@ -92,7 +92,8 @@ fn the_ready_made_stacks_stand_in_the_order_of_the_design() {
             "retry",
             "hedge",
             "admission",
-            "latency"
+            "latency",
+            "await_first"
         ]
     );
 }
@@ -227,4 +228,45 @@ async fn a_gate_of_ones_own_admits_the_attempts() {
     assert!(cause_ref::<Overloaded>(&*error).is_some(), "{error}");
     assert_eq!(sent.load(Ordering::Relaxed), 0);
     drop(held);
+}
+
+/// A stream whose role comes at once, and whose token after so many milliseconds.
+fn streaming(request: &Request<Body>, ms: u64) -> Response<Streamed> {
+    use http_body::Frame;
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    assert!(request.uri().path().ends_with("/chat/completions"));
+    let pieces = futures::stream::unfold(0_u32, move |nth| async move {
+        let text = match nth {
+            0 => "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n",
+            1 => {
+                sleep(Duration::from_millis(ms)).await;
+                "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n"
+            }
+            _ => return None,
+        };
+        let frame = Frame::data(Bytes::from_static(text.as_bytes()));
+        Some((Ok::<_, Infallible>(frame), nth + 1))
+    });
+    let mut answer = Response::new(StreamBody::new(Box::pin(pieces)).boxed_unsync());
+    let kind = "text/event-stream".parse().unwrap();
+    answer.headers_mut().insert("content-type", kind);
+    answer
+}
+
+type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+
+#[tokio::test(start_paused = true)]
+async fn a_language_models_answer_counts_at_its_first_token() {
+    let layer = LlmClientLayer::new();
+    let client = tower::service_fn(|request: Request<Body>| {
+        std::future::ready(Ok::<_, Infallible>(streaming(&request, 700)))
+    });
+    let service = layer.layer(client);
+    let start = Instant::now();
+    let post = request(Method::POST, "/v1/chat/completions");
+    service.oneshot(post).await.unwrap();
+    assert_eq!(start.elapsed(), ms(700));
+    let attempt = layer.attempts().total().max().unwrap();
+    assert!(attempt >= ms(700) && attempt <= ms(708), "{attempt:?}");
 }

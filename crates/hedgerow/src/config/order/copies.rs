@@ -125,4 +125,45 @@ impl Place<'_> {
             ));
         }
     }
+
+    pub(in crate::config) fn await_first(&self, warn: &mut Warn<'_>) {
+        let counts =
+            |layer: &LayerConfig| layer.sends_again() || layer.is_latency() || layer.is_admission();
+        if let Some(at) = self.inside(counts) {
+            let kind = self.stack.layers[at].kind();
+            warn(format!(
+                "it is to be inside of the {kind} at layer[{at}], to which an answer counts with its \
+                 head as it stands"
+            ));
+        }
+        let awaits = |layer: &LayerConfig| matches!(layer, LayerConfig::AwaitFirst(_));
+        if let Some(outer) = self.outside(awaits) {
+            warn(format!(
+                "layer[{outer}] waits for the first of the same answers: leave one out"
+            ));
+        }
+    }
+
+    pub(in crate::config) fn send_deadline(&self, warn: &mut Warn<'_>) {
+        let sets = |layer: &LayerConfig| matches!(layer, LayerConfig::Deadline(_));
+        let plans = |layer: &LayerConfig| match layer {
+            LayerConfig::Retry(retry) => retry.deadline.is_some(),
+            layer => sets(layer),
+        };
+        let known = self.stack.total_timeout.get().is_some() || self.outside(plans).is_some();
+        if !known {
+            warn(String::from(
+                "no layer outside of it sets a deadline, so there is none to tell: put a layer of kind \
+                 \"deadline\" outside, or leave it out",
+            ));
+        }
+        let spends = |layer: &LayerConfig| layer.sends_again() || layer.is_admission();
+        if let Some(at) = self.inside(spends) {
+            let kind = self.stack.layers[at].kind();
+            warn(format!(
+                "it is to be inside of the {kind} at layer[{at}], whose waits are not taken off as it \
+                 stands"
+            ));
+        }
+    }
 }
