@@ -1,6 +1,6 @@
 //! A whole answer as the stream that it would have been.
 
-use super::chat::{ChatCompletion, Content, ToolCall};
+use super::chat::{ChatCompletion, ChatMessage, ToolCall};
 use super::chunk::{ChatChunk, ChatDelta, ChunkChoice, FunctionDelta, ToolCallDelta};
 use super::completion::Completion;
 use super::response::{OutputItem, Response, ResponseEvent};
@@ -21,11 +21,8 @@ impl ChatCompletion {
             usage: None,
             rest: self.rest.clone(),
         };
-        let chunk = |choice| ChatChunk {
-            choices: Some(vec![choice]),
-            ..empty.clone()
-        };
-        let mut chunks = Vec::with_capacity(3 * self.choices.len() + 1);
+        // All begin before one ends: a stream that is cut off in between is seen to be.
+        let (mut begins, mut says, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for (at, choice) in (0..).zip(&self.choices) {
             let piece = |delta, finish_reason, rest| ChunkChoice {
                 index: Some(choice.index.unwrap_or(at)),
@@ -33,36 +30,21 @@ impl ChatCompletion {
                 finish_reason,
                 rest,
             };
-            let message = &choice.message;
-            let begins = ChatDelta {
-                role: Some(message.role.clone()),
-                rest: message.rest.clone(),
-                ..ChatDelta::default()
-            };
-            chunks.push(chunk(piece(begins, None, Object::new())));
-            let calls = message.tool_calls.iter().flatten();
-            let says = ChatDelta {
-                content: message.content.as_ref().map(|content| match content {
-                    Content::Text(text) => text.clone(),
-                    Content::Parts(_) => message.text(),
-                }),
-                refusal: message.refusal.clone(),
-                tool_calls: message
-                    .tool_calls
-                    .as_ref()
-                    .map(|_| (0..).zip(calls).map(delta_of).collect()),
-                ..ChatDelta::default()
-            };
-            if says != ChatDelta::default() {
-                chunks.push(chunk(piece(says, None, Object::new())));
+            begins.push(piece(begin_of(&choice.message), None, Object::new()));
+            let said = content_of(&choice.message);
+            if said != ChatDelta::default() {
+                says.push(piece(said, None, Object::new()));
             }
-            let ends = piece(
-                ChatDelta::default(),
-                choice.finish_reason.clone(),
-                choice.rest.clone(),
-            );
-            chunks.push(chunk(ends));
+            let reason = choice.finish_reason.clone();
+            ends.push(piece(ChatDelta::default(), reason, choice.rest.clone()));
         }
+        let pieces = begins.into_iter().chain(says).chain(ends);
+        let mut chunks: Vec<ChatChunk> = pieces
+            .map(|piece| ChatChunk {
+                choices: Some(vec![piece]),
+                ..empty.clone()
+            })
+            .collect();
         if with_usage && self.usage.is_some() {
             chunks.push(ChatChunk {
                 usage: self.usage.clone(),
@@ -70,6 +52,24 @@ impl ChatCompletion {
             });
         }
         chunks
+    }
+}
+
+fn begin_of(message: &ChatMessage) -> ChatDelta {
+    ChatDelta {
+        role: Some(message.role.clone()),
+        rest: message.rest.clone(),
+        ..ChatDelta::default()
+    }
+}
+
+fn content_of(message: &ChatMessage) -> ChatDelta {
+    let calls = message.tool_calls.as_ref();
+    ChatDelta {
+        content: message.content.as_ref().map(|_| message.text()),
+        refusal: message.refusal.clone(),
+        tool_calls: calls.map(|calls| (0..).zip(calls).map(delta_of).collect()),
+        ..ChatDelta::default()
     }
 }
 
