@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -53,6 +53,22 @@ pub fn events<B>(body: B) -> Response<B> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// The key that a request brings: `Authorization: Bearer`, as OpenAI's SDKs and Anthropic's newer ones send
+/// it, or `x-api-key`, as Anthropic's API has it.
+#[must_use]
+pub fn api_key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    bearer.or_else(|| text("x-api-key"))
 }
 
 /// When whoever asked may come back: `Retry-After`, in seconds, and `retry-after-ms`, which the SDKs of both
