@@ -142,7 +142,7 @@ fn hyper() -> Client<HttpConnector, Full<Bytes>> {
 
 /// The library's clients over a real socket, by the same server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_librarys_own_clients_are_served() {
+async fn clients_of_the_library_are_served() {
     let provider = Provider::start().await;
     let client = OpenAi::builder()
         .base_url(provider.url())

@@ -146,7 +146,7 @@ impl ApiError {
             None if self.is_spent() => false,
             None => match self.told_status() {
                 Some(status) => self.provider.wants_again(status),
-                None => !self.is_our_fault(),
+                None => !self.is_final(),
             },
         };
         if retryable {
@@ -169,36 +169,48 @@ impl ApiError {
 
     /// Money or quota has come to an end: waiting does not bring it back.
     fn is_spent(&self) -> bool {
-        let spent = |word: &Option<String>| {
-            matches!(
-                word.as_deref(),
-                Some("insufficient_quota" | "billing_error" | "billing_hard_limit_reached")
-            )
-        };
-        spent(&self.kind) || spent(&self.code)
+        self.says(&SPENT)
     }
 
     /// By its sort the same request would meet it again.
-    fn is_our_fault(&self) -> bool {
-        let ours = |word: &Option<String>| {
-            matches!(
-                word.as_deref(),
-                Some(
-                    "invalid_request_error"
-                        | "invalid_prompt"
-                        | "authentication_error"
-                        | "permission_error"
-                        | "not_found_error"
-                        | "request_too_large"
-                        | "context_length_exceeded"
-                        | "content_filter"
-                        | "content_policy_violation"
-                )
-            )
-        };
-        ours(&self.kind) || ours(&self.code)
+    fn is_final(&self) -> bool {
+        self.says(&FINAL) && !self.says(&PASSING)
+    }
+
+    fn says(&self, words: &[&str]) -> bool {
+        let told = [self.kind.as_deref(), self.code.as_deref()];
+        told.iter().flatten().any(|word| words.contains(word))
     }
 }
+
+/// Waiting does not bring it back.
+const SPENT: [&str; 3] = [
+    "billing_error",
+    "billing_hard_limit_reached",
+    "insufficient_quota",
+];
+
+/// The request, the key or the model is at fault.
+const FINAL: [&str; 15] = [
+    "authentication_error",
+    "content_filter",
+    "content_policy_violation",
+    "context_length_exceeded",
+    "invalid_api_key",
+    "invalid_image",
+    "invalid_prompt",
+    "invalid_request_error",
+    "invalid_type",
+    "invalid_value",
+    "model_not_found",
+    "not_found_error",
+    "permission_denied",
+    "permission_error",
+    "request_too_large",
+];
+
+/// It passes, whatever else is said with it.
+const PASSING: [&str; 3] = ["overloaded_error", "rate_limit_exceeded", "server_error"];
 
 impl Provider {
     /// Whether the same request may be answered later, by the status.

@@ -9,7 +9,7 @@ use super::answer::{Head, malformed, read};
 use crate::anthropic::{MessageEvent, MessageUsage};
 use crate::error::CallError;
 use crate::json::Object;
-use crate::openai::{ChatChunk, Completion, DONE, ResponseEvent, read_error};
+use crate::openai::{ChatChunk, Completion, DONE, ErrorBody, ResponseEvent, read_error};
 
 /// What an event is.
 #[derive(Debug)]
@@ -101,10 +101,18 @@ impl Choices {
     }
 }
 
-/// The error in a piece that has begun well.
-fn in_band(head: &Head, rest: &Object) -> Result<(), CallError> {
+/// The error in a piece that has begun well: in it, or all that it is.
+fn in_band(
+    head: &Head,
+    object: Option<&str>,
+    rest: &Object,
+    event: &Event,
+) -> Result<(), CallError> {
     match rest.get("error") {
         Some(raw) if !raw.is_null() => Err(head.openai_error(read_error(raw))),
+        _ if object == Some("error") => Err(head
+            .told(event.data())
+            .unwrap_or_else(|| head.openai_error(ErrorBody::default()))),
         _ => Ok(()),
     }
 }
@@ -123,7 +131,7 @@ impl Protocol for ChatEvents {
             return Ok(Step::End);
         }
         let chunk: ChatChunk = read(head, event.data())?;
-        in_band(head, &chunk.rest)?;
+        in_band(head, chunk.object.as_deref(), &chunk.rest, event)?;
         for choice in chunk.choices() {
             self.choices
                 .see(choice.index, choice.finish_reason.is_some());
@@ -155,7 +163,7 @@ impl Protocol for CompletionEvents {
             return Ok(Step::End);
         }
         let piece: Completion = read(head, event.data())?;
-        in_band(head, &piece.rest)?;
+        in_band(head, piece.object.as_deref(), &piece.rest, event)?;
         for choice in piece.choices() {
             self.choices
                 .see(choice.index, choice.finish_reason.is_some());

@@ -85,6 +85,11 @@ impl Raw {
         self.as_str() == "null"
     }
 
+    /// Whether it says nothing: `null`, an empty text, list or object.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.as_str(), "null" | "\"\"" | "[]" | "{}")
+    }
+
     /// `text` as a JSON string.
     ///
     /// # Panics

@@ -132,8 +132,7 @@ impl ChatChunk {
     /// that has no name here, such as reasoning.
     pub(crate) fn has_content(&self) -> bool {
         self.choices().iter().any(|choice| {
-            choice.finish_reason.is_some()
-                || choice.delta.as_ref().is_some_and(ChatDelta::has_content)
+            said(&choice.finish_reason) || choice.delta.as_ref().is_some_and(ChatDelta::has_content)
         })
     }
 }
@@ -149,15 +148,16 @@ impl ChatDelta {
     }
 
     fn has_content(&self) -> bool {
-        let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        // A `null`, an empty text or list of a field without a name says nothing.
-        let other = |raw: &crate::json::Raw| !matches!(raw.as_str(), "null" | "\"\"" | "[]" | "{}");
         said(&self.content)
             || said(&self.refusal)
             || self
                 .tool_calls
                 .as_ref()
                 .is_some_and(|calls| !calls.is_empty())
-            || self.rest.iter().any(|(_, raw)| other(raw))
+            || self.rest.iter().any(|(_, raw)| !raw.is_empty())
     }
+}
+
+fn said(text: &Option<String>) -> bool {
+    text.as_ref().is_some_and(|text| !text.is_empty())
 }

@@ -124,7 +124,10 @@ impl Completion {
 
     pub(crate) fn has_content(&self) -> bool {
         self.choices().iter().any(|choice| {
-            choice.finish_reason.is_some()
+            choice
+                .finish_reason
+                .as_ref()
+                .is_some_and(|reason| !reason.is_empty())
                 || choice.text.as_ref().is_some_and(|text| !text.is_empty())
         })
     }

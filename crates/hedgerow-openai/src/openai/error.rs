@@ -91,16 +91,23 @@ impl ErrorBody {
     }
 }
 
-/// The error in an answer or an event that should not have one: `{"error": …}` and no `null`.
+/// The error in an answer or an event that should not have one: `{"error": …}` and no `null`, or an object
+/// that says to be an `error`.
 pub(crate) fn in_band(data: &[u8]) -> Option<ErrorBody> {
     /// Nothing else is looked at.
     #[derive(Deserialize)]
     struct Told {
         error: Option<Raw>,
+        object: Option<Raw>,
     }
 
     let told: Told = serde_json::from_slice(data).ok()?;
-    told.error.map(|raw| read_error(&raw))
+    match (told.error, told.object) {
+        (Some(error), _) => Some(read_error(&error)),
+        // As vLLM tells it, without an envelope.
+        (None, Some(object)) if object.as_str() == "\"error\"" => serde_json::from_slice(data).ok(),
+        (None, _) => None,
+    }
 }
 
 /// An error of whatever form: an object, or a text.

@@ -315,7 +315,8 @@ impl ResponseEvent {
 
     /// Whether a model has begun to answer.
     pub(crate) fn has_content(&self) -> bool {
-        self.delta.is_some() || self.is_last()
+        let delta = self.delta.as_ref().is_some_and(|delta| !delta.is_empty());
+        delta || self.kind.ends_with(".done") || self.is_last()
     }
 
     /// The error that it tells, if it does.

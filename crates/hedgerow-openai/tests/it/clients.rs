@@ -236,6 +236,14 @@ async fn an_error_in_a_good_answer_is_an_error() {
             r#"{"error":{"message":"m","code":"insufficient_quota"}}"#,
             Class::Fatal,
         ),
+        (
+            r#"{"error":{"message":"m","type":"invalid_request_error","code":"rate_limit_exceeded"}}"#,
+            Class::RETRYABLE,
+        ),
+        (
+            r#"{"object":"error","message":"m","type":"BadRequestError","code":400}"#,
+            Class::Fatal,
+        ),
     ] {
         provider.answers_json(200, body);
         let error = client.chat(&chat()).await.unwrap_err();

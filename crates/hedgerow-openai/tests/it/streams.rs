@@ -213,6 +213,7 @@ async fn an_error_inside_of_a_stream_is_an_error_and_its_end() {
         r#"data: {"error":{"message":"m","type":"server_error"}}"#,
         r#"data: {"choices":[],"error":{"message":"m","type":"server_error"}}"#,
         "event: error\ndata: {\"error\":{\"message\":\"m\",\"type\":\"server_error\"}}",
+        r#"data: {"object":"error","message":"m","type":"InternalServerError","code":500}"#,
     ] {
         provider.streams(vec![
             data(format!("{part}\n\n{told}\n\n{part}\n\n")),
