@@ -1,8 +1,8 @@
 //! Unmodified SDKs of two providers against a server that is made of the library's own types.
 //!
 //! They stand in `HEDGEROW_SDKS`, which `tests/all` sets, or else where `tests/all` has left them, below
-//! `target/sdks`: for each version a folder `NAME==VERSION`, a Python environment. Without one a test says so
-//! and does nothing; with `HEDGEROW_SDKS` or `CI=true` it fails.
+//! `target/sdks`: for each version a folder `NAME==VERSION`, a Python environment; `node==VERSION` has Node and
+//! its packages. Without one a test says so and does nothing; with `HEDGEROW_SDKS` or `CI=true` it fails.
 
 mod server;
 
@@ -61,11 +61,18 @@ fn environments(sdk: &str) -> Vec<PathBuf> {
 /// Runs `script` with the provider's address and the key; it says `ok` of each check, and `all` at its end.
 /// Returns how many checks there were.
 async fn run(environment: &Path, script: &str, provider: &Provider) -> usize {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("sdk")
         .join(script);
-    let mut command = Command::new(environment.join("bin/python"));
-    command.arg("-IB").arg(script).arg(provider.url()).arg(KEY);
+    let mut command = if script.ends_with(".py") {
+        let mut python = Command::new(environment.join("bin/python"));
+        python.arg("-IB").arg(path).arg(provider.url()).arg(KEY);
+        python
+    } else {
+        let mut node = Command::new(environment.join("bin/node"));
+        node.arg(path).arg(provider.url()).arg(KEY).arg(environment);
+        node
+    };
     let named = std::env::vars_os().map(|(name, _)| name);
     for name in named {
         // Neither a proxy nor an address or a key of the user's own.
@@ -133,6 +140,25 @@ fn all_kept<T: DeserializeOwned + Serialize>(provider: &Provider, path: &str) {
         let read: T = serde_json::from_slice(&body).expect("a request");
         let written = serde_json::to_vec(&read).expect("JSON");
         assert_eq!(value(&written), value(&body));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_openai_sdk_for_node_is_served() {
+    for sdk in environments("node") {
+        let provider = Provider::start().await;
+        assert_eq!(run(&sdk, "openai_sdk.mjs", &provider).await, 14);
+        all_kept::<ChatRequest>(&provider, "/v1/chat/completions");
+        all_kept::<ResponseRequest>(&provider, "/v1/responses");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_anthropic_sdk_for_node_is_served() {
+    for sdk in environments("node") {
+        let provider = Provider::start().await;
+        assert_eq!(run(&sdk, "anthropic_sdk.mjs", &provider).await, 7);
+        all_kept::<MessagesRequest>(&provider, "/v1/messages");
     }
 }
 

@@ -60,6 +60,12 @@ fn a_fence_inside_of_a_block_or_a_string_does_not_end_it() {
     let longer = "````\n{\"a\":\n```\n1}\n````";
     // The inner fence is in the block, so the block is no object; and nothing else is one.
     assert_eq!(reason(longer), NotThere::None);
+    // Taken by a shorter fence, the second object would stand in a block of its own.
+    let nested = found("````\n```\n{\"a\": 0}\n```\n{\"b\": 1}\n````");
+    assert_eq!(
+        (nested.how(), nested.as_str()),
+        (How::Embedded, "{\"a\": 0}")
+    );
     let other = "```json\n{\"a\": \"~~~\"}\n```";
     assert_eq!(found(other).how(), How::Fenced);
     let text = "```json\n{\"code\": \"```rust\\nfn main() {}\\n```\"}\n```";
