@@ -6,6 +6,8 @@
 mod object;
 mod number;
 mod scan;
+mod fences;
+mod lossless;
 mod tolerant;
 
 pub use self::number::Number;

@@ -30,12 +30,12 @@ macro_rules! wire {
         }
 
         impl $name {
-            /// Sets a field that has no name here; `set("temperature", 0.2)`. One that has a name here, or
-            /// a value that JSON cannot hold, is left out: [`try_set`](Self::try_set) says so.
+            /// Sets a field that has no name here, such as `set("temperature", 0.2)`, in [`rest`](Self::rest).
             ///
             /// # Panics
             ///
-            /// If `key` is a field of this struct, or `value` cannot be written as JSON.
+            /// If `key` is a field of this struct, or `value` cannot be written as JSON:
+            /// [`try_set`](Self::try_set) returns the reason.
             #[track_caller]
             #[must_use]
             pub fn set<T: serde::Serialize>(self, key: &str, value: T) -> Self {

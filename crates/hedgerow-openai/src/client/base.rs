@@ -1,12 +1,14 @@
 //! Where an API is.
 
+use std::fmt;
+
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::settings::ConfigError;
 
 /// A base URL, to which paths are added.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Base {
     scheme: Scheme,
     authority: Authority,
@@ -89,6 +91,35 @@ fn shown(url: &str) -> String {
     }
 }
 
+/// A name as one part of a path, or several: what has a meaning in a URL is written by its bytes.
+pub(super) fn escaped(name: &str) -> String {
+    let mut path = String::with_capacity(name.len());
+    for &byte in name.as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
+
+// === impl Debug ===
+
+/// Without the query, which may hold a key.
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = if self.query.is_some() { "?.." } else { "" };
+        let Self {
+            scheme,
+            authority,
+            path,
+            ..
+        } = self;
+        write!(f, "{scheme}://{authority}{path}{query}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +171,7 @@ mod tests {
             azure.uri("files?limit=2").expect("a path"),
             "https://h/openai/deployments/d/files?limit=2&api-version=1"
         );
+        assert_eq!(format!("{azure:?}"), "https://h/openai/deployments/d?..");
     }
 
     #[test]
@@ -160,5 +192,11 @@ mod tests {
             assert!(error.contains(says), "{url:?}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_in_a_path_stays_one() {
+        assert_eq!(escaped("ft:gpt-5:org::a_b~1"), "ft:gpt-5:org::a_b~1");
+        assert_eq!(escaped("a b?c#d%é"), "a%20b%3Fc%23d%25%C3%A9");
     }
 }

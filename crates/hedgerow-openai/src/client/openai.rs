@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use super::answer::{Answer, read};
+use super::base::escaped;
 use super::protocol::Protocol;
 use super::question::{Question, StreamedQuestion};
 use super::send::Sender;
@@ -285,7 +286,7 @@ where
     ///
     /// [`CallError`]; a 404 if there is none of this name.
     pub async fn model(&self, id: &str) -> Result<Model, CallError> {
-        self.get(&format!("/models/{id}")).await
+        self.get(&format!("/models/{}", escaped(id))).await
     }
 
     /// Gets what is at a path behind the base URL.

@@ -166,6 +166,10 @@ where
                     return Poll::Ready(cut);
                 }
             };
+            // Some keep a connection alive by events that hold nothing.
+            if event.data().trim_ascii().is_empty() {
+                continue;
+            }
             self.seen.events += 1;
             self.seen.bytes += event.data().len() as u64;
             match self.protocol.read(&self.head, &event) {

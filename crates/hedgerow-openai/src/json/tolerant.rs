@@ -4,11 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed};
 use serde_json::{Map, Value};
 
 use super::Object;
+use super::fences::Blocks;
+use super::lossless::Lossless;
 use super::scan::{self, Fault, MAX_DEPTH};
 
 /// Finds the JSON object in what a model wrote: the whole text, else a fenced block, else the first
@@ -264,130 +266,6 @@ fn take(text: &str, taken: Range<usize>, how: How) -> Option<Parsed<'_>> {
         how,
         object,
     })
-}
-
-/// The contents of fenced blocks.
-struct Blocks<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Blocks<'a> {
-    const fn of(text: &'a str) -> Self {
-        Self { rest: text }
-    }
-
-    /// One line with its end, and what follows.
-    fn line(text: &'a str) -> Option<(&'a str, &'a str)> {
-        let end = text.find('\n').map_or(text.len(), |at| at + 1);
-        (!text.is_empty()).then(|| text.split_at(end))
-    }
-
-    /// What fences in `line`, how long it is, and what stands behind it.
-    fn fence(line: &str) -> Option<(char, usize, &str)> {
-        let line = line.trim_start_matches([' ', '\t']);
-        let mark = line
-            .chars()
-            .next()
-            .filter(|mark| matches!(mark, '`' | '~'))?;
-        let behind = line.trim_start_matches(mark);
-        let long = line.len() - behind.len();
-        (long >= 3).then_some((mark, long, behind))
-    }
-}
-
-impl<'a> Iterator for Blocks<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        let (mark, long) = loop {
-            let (line, rest) = Self::line(self.rest)?;
-            self.rest = rest;
-            // Behind the fence stands the language; a fence of backticks has none in it.
-            if let Some((mark, long, behind)) = Self::fence(line)
-                && !(mark == '`' && behind.contains('`'))
-            {
-                break (mark, long);
-            }
-        };
-        let content = self.rest;
-        let mut taken = 0;
-        while let Some((line, rest)) = Self::line(&content[taken..]) {
-            self.rest = rest;
-            if let Some((end, as_long, behind)) = Self::fence(line)
-                && end == mark
-                && as_long >= long
-                && behind.trim().is_empty()
-            {
-                return Some(&content[..taken]);
-            }
-            taken += line.len();
-        }
-        Some(content)
-    }
-}
-
-/// A value in which no key stands twice. What it reads is no deeper than [`MAX_DEPTH`].
-struct Lossless;
-
-impl<'de> DeserializeSeed<'de> for Lossless {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Lossless {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = elements.next_element_seed(Self)? {
-            values.push(value);
-        }
-        Ok(values.into())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(name) = fields.next_key::<String>()? {
-            if map.contains_key(&name) {
-                return Err(de::Error::custom(format_args!(
-                    "the key `{name}` stands twice"
-                )));
-            }
-            map.insert(name, fields.next_value_seed(Self)?);
-        }
-        Ok(map.into())
-    }
 }
 
 // === impl Display, Error ===

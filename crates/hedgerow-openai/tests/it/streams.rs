@@ -423,6 +423,14 @@ async fn a_first_content_is_waited_for_and_what_came_before_is_kept() {
     let mut stream = stream.first_content().now_or_never().unwrap().unwrap();
     assert!(stream.next().await.is_some() && stream.next().await.is_some());
 
+    // Nor an event that holds nothing.
+    provider.streams(vec![
+        data("event: keepalive\ndata:\n\ndata: \n\n"),
+        data(chat_stream()),
+    ]);
+    let stream = client.chat_stream(&chat()).await.unwrap();
+    assert_eq!(stream.collect().await.unwrap(), chat_answer());
+
     let whole = message_stream();
     let (start, delta) = whole.split_once("event: content_block_delta").unwrap();
     provider.streams(vec![
