@@ -1,5 +1,6 @@
 //! `Replay` for HTTP requests, and what layers read and write of HTTP messages.
 
+mod look;
 mod judge;
 mod grpc;
 
@@ -9,6 +10,7 @@ use http_body_util::{Empty, Full};
 
 pub use self::grpc::GrpcJudge;
 pub use self::judge::{HttpJudge, retry_after};
+pub use self::look::BodyBytes;
 use crate::replay::Replay;
 
 /// Marks a request as safe to send twice, whatever its method: put it into the extensions.

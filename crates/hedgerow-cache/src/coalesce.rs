@@ -1,0 +1,24 @@
+//! Identical calls in flight share one.
+
+mod layer;
+mod service;
+mod share;
+mod rules;
+mod table;
+mod mission;
+mod future;
+mod event;
+mod error;
+mod handle;
+
+pub use self::error::{BehindDeadline, FlightCrashed, SharedFailure};
+pub use self::event::{CoalesceEvent, PassReason};
+pub use self::future::CoalesceFuture;
+pub use self::handle::{CoalesceHandle, CoalesceStats};
+#[doc(hidden)]
+pub use self::layer::CoalesceSettings;
+pub use self::layer::{CoalesceLayer, CoalesceParts, OnFailure};
+#[doc(hidden)]
+pub use self::rules::{CoalesceRules, CoalesceSealed};
+pub use self::service::Coalesce;
+pub use self::share::{ByClone, Share};

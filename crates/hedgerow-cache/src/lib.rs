@@ -1,0 +1,17 @@
+//! Never pay twice: coalescing, caching and sample caching for any tower service.
+
+mod key;
+mod lead;
+mod flight;
+mod oneshot;
+mod coalesce;
+mod error;
+
+pub use crate::coalesce::*;
+pub use crate::error::CacheBuildError;
+pub use crate::key::{
+    Digest, DigestBuilder, Digestible, IgnoredFields, KeyPolicy, WholeRequest, canonical_json,
+};
+#[cfg(feature = "http")]
+pub use crate::key::{HttpKey, Tenant};
+pub use crate::lead::{Claim, Lead, Local};

@@ -1,0 +1,7 @@
+//! What the crate promises, one file a subject.
+
+mod support;
+
+mod coalesce;
+mod coalesce_failures;
+mod coalesce_leaders;
