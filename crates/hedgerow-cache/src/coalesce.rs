@@ -22,3 +22,5 @@ pub use self::layer::{CoalesceLayer, CoalesceParts, OnFailure};
 pub use self::rules::{CoalesceRules, CoalesceSealed};
 pub use self::service::Coalesce;
 pub use self::share::{ByClone, Share};
+pub(crate) use self::handle::bump;
+pub(crate) use self::rules::is_answer;

@@ -1,13 +1,20 @@
 //! Never pay twice: coalescing, caching and sample caching for any tower service.
 
+mod clock;
 mod key;
+mod store;
 mod lead;
 mod flight;
 mod oneshot;
 mod coalesce;
+mod background;
+mod cache;
 mod error;
 
+pub use crate::cache::*;
+pub use crate::clock::{Clock, Stamp};
 pub use crate::coalesce::*;
+pub use crate::store::*;
 pub use crate::error::CacheBuildError;
 pub use crate::key::{
     Digest, DigestBuilder, Digestible, IgnoredFields, KeyPolicy, WholeRequest, canonical_json,

@@ -109,9 +109,9 @@ where
 impl<S, X, Req> Future for CoalesceFuture<S, X, Req>
 where
     S: Service<Req> + Clone + Send + 'static,
-    S::Response: Send + 'static,
-    S::Error: Into<BoxError> + Send + 'static,
-    S::Future: Send + 'static,
+    S::Response: Send,
+    S::Error: Into<BoxError> + Send,
+    S::Future: Send,
     Req: Send + 'static,
     X: CoalesceRules<Req, S::Response, S::Error> + Send + Sync,
 {
@@ -147,9 +147,9 @@ where
 impl<S, X, Req> Proj<'_, S, X, Req>
 where
     S: Service<Req> + Clone + Send + 'static,
-    S::Response: Send + 'static,
-    S::Error: Into<BoxError> + Send + 'static,
-    S::Future: Send + 'static,
+    S::Response: Send,
+    S::Error: Into<BoxError> + Send,
+    S::Future: Send,
     Req: Send + 'static,
     X: CoalesceRules<Req, S::Response, S::Error> + Send + Sync,
 {

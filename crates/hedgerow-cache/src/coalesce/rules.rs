@@ -79,7 +79,7 @@ where
 }
 
 /// Judges; a judge that panics refuses.
-pub(super) fn is_answer<Res, E>(judge: &impl Classify<Res, E>, result: &Result<Res, E>) -> bool {
+pub(crate) fn is_answer<Res, E>(judge: &impl Classify<Res, E>, result: &Result<Res, E>) -> bool {
     let judged = catch_unwind(AssertUnwindSafe(|| judge.classify(result)));
     matches!(judged, Ok(Class::Success))
 }

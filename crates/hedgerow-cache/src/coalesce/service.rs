@@ -48,9 +48,9 @@ impl<S: Clone, X> Core<S, X> {
 impl<S, X, Req> Service<Req> for Coalesce<S, X>
 where
     S: Service<Req> + Clone + Send + 'static,
-    S::Response: Send + 'static,
-    S::Error: Into<BoxError> + Send + 'static,
-    S::Future: Send + 'static,
+    S::Response: Send,
+    S::Error: Into<BoxError> + Send,
+    S::Future: Send,
     Req: Send + 'static,
     X: CoalesceRules<Req, S::Response, S::Error> + Send + Sync,
 {

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod cache;
 mod coalesce;
 mod coalesce_failures;
 mod coalesce_leaders;
