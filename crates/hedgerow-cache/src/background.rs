@@ -59,11 +59,7 @@ impl Background {
     }
 
     /// Runs a task that is dropped after the set's patience, unless one of that `key` runs.
-    pub(crate) fn run(
-        &self,
-        key: u64,
-        task: impl FnOnce() -> Mission<()>,
-    ) -> Result<(), NotBegun> {
+    pub(crate) fn run(&self, key: u64, task: impl FnOnce() -> Mission<()>) -> Result<(), NotBegun> {
         struct Running(Arc<Mutex<HashSet<u64>>>, u64);
         impl Drop for Running {
             fn drop(&mut self) {
@@ -89,8 +85,7 @@ impl Background {
             let _running = running;
             let polled = std::future::poll_fn(|cx| {
                 // A panic is its own end and nobody else's. The panic hook has reported it.
-                catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)))
-                    .unwrap_or(Poll::Ready(()))
+                catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))).unwrap_or(Poll::Ready(()))
             });
             let _ = tokio::time::timeout(patience, polled).await;
         };

@@ -6,15 +6,18 @@ mod store;
 mod lead;
 mod flight;
 mod oneshot;
+mod tables;
 mod coalesce;
 mod background;
 mod cache;
+mod sample;
 mod error;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::cache::*;
 pub use crate::clock::{Clock, Stamp};
 pub use crate::coalesce::*;
-pub use crate::store::*;
 pub use crate::error::CacheBuildError;
 pub use crate::key::{
     Digest, DigestBuilder, Digestible, IgnoredFields, KeyPolicy, WholeRequest, canonical_json,
@@ -22,3 +25,5 @@ pub use crate::key::{
 #[cfg(feature = "http")]
 pub use crate::key::{HttpKey, Tenant};
 pub use crate::lead::{Claim, Lead, Local};
+pub use crate::sample::*;
+pub use crate::store::*;

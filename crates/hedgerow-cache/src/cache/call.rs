@@ -152,7 +152,11 @@ where
         types: std::marker::PhantomData,
     };
     let books = &way.parts.settings().books;
-    bump(if key.is_some() { &books.misses } else { &books.bypassed });
+    bump(if key.is_some() {
+        &books.misses
+    } else {
+        &books.bypassed
+    });
     let status = match (&key, &stand_in) {
         (None, _) => CacheStatus::Bypass,
         (Some(_), None) => CacheStatus::Miss,
@@ -175,7 +179,11 @@ where
             return Err(error);
         }
     };
-    way.end(if good { CacheEvent::Answered(status) } else { CacheEvent::Failed(status) });
+    way.end(if good {
+        CacheEvent::Answered(status)
+    } else {
+        CacheEvent::Failed(status)
+    });
     Ok(match (key, lifetime(&parts, &response, good)) {
         (Some(key), Some(fresh)) => keep.store(response, status, deposit(&parts, key, fresh)),
         (Some(_), None) => {
@@ -290,11 +298,17 @@ fn refresh<S, X, Req>(
             let renewed = fresh.is_some();
             if let (Ok(response), Some(fresh)) = (result, fresh) {
                 let status = CacheStatus::Refetched;
-                let kept = parts.keep().store(response, status, deposit(&parts, key, fresh));
+                let kept = parts
+                    .keep()
+                    .store(response, status, deposit(&parts, key, fresh));
                 parts.keep().drain(kept).await;
             }
             let books = &parts.settings().books;
-            bump(if renewed { &books.refreshed } else { &books.not_refreshed });
+            bump(if renewed {
+                &books.refreshed
+            } else {
+                &books.not_refreshed
+            });
             parts.tell(CacheEvent::Refreshed { renewed });
         }) as crate::flight::Mission<()>
     };

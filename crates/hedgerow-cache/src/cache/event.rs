@@ -68,7 +68,10 @@ impl CacheStatus {
     /// Whether the answer came from the store.
     #[must_use]
     pub const fn is_hit(self) -> bool {
-        matches!(self, Self::Hit { .. } | Self::Stale { .. } | Self::StaleOnError { .. })
+        matches!(
+            self,
+            Self::Hit { .. } | Self::Stale { .. } | Self::StaleOnError { .. }
+        )
     }
 }
 

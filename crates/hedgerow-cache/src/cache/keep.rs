@@ -29,8 +29,12 @@ pub trait Keep<Res>: Send + Sync + 'static {
     fn pass(&self, response: Res, status: CacheStatus) -> Self::Kept;
 
     /// An answer of the service that is handed to `deposit` as soon as it is whole.
-    fn store(&self, response: Res, status: CacheStatus, deposit: Deposit<Self::Value>)
-    -> Self::Kept;
+    fn store(
+        &self,
+        response: Res,
+        status: CacheStatus,
+        deposit: Deposit<Self::Value>,
+    ) -> Self::Kept;
 
     /// Reads an answer to its end that nobody waits for, so that it becomes whole. Defaults to dropping it.
     fn drain(&self, kept: Self::Kept) -> impl Future<Output = ()> + Send {

@@ -192,7 +192,9 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
     /// [`CacheBuildError::Time`] if `fresh` is zero.
     pub fn try_ttl(self, fresh: Duration) -> Result<Self, CacheBuildError> {
         if fresh.is_zero() {
-            return Err(CacheBuildError::Time { what: "a time to live" });
+            return Err(CacheBuildError::Time {
+                what: "a time to live",
+            });
         }
         Ok(self.set(|settings| settings.ttl = fresh))
     }
@@ -228,7 +230,9 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
     /// [`CacheBuildError::Time`] if `fresh` is zero.
     pub fn try_negative(self, fresh: Duration) -> Result<Self, CacheBuildError> {
         if fresh.is_zero() {
-            return Err(CacheBuildError::Time { what: "a time for negative answers" });
+            return Err(CacheBuildError::Time {
+                what: "a time for negative answers",
+            });
         }
         Ok(self.set(|settings| settings.negative = Some(fresh)))
     }
@@ -250,10 +254,16 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
     /// # Errors
     ///
     /// [`CacheBuildError::Bound`] or [`CacheBuildError::Time`] if either is out of range.
-    pub fn try_refreshes(mut self, at_most: usize, patience: Duration) -> Result<Self, CacheBuildError> {
+    pub fn try_refreshes(
+        mut self,
+        at_most: usize,
+        patience: Duration,
+    ) -> Result<Self, CacheBuildError> {
         CacheBuildError::bound("a bound of refreshes", at_most as u64, 1, MOST_REFRESHES)?;
         if patience.is_zero() {
-            return Err(CacheBuildError::Time { what: "a patience with refreshes" });
+            return Err(CacheBuildError::Time {
+                what: "a patience with refreshes",
+            });
         }
         let (background, owner) = Background::new(at_most, patience);
         self.owner = owner;
@@ -269,7 +279,10 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
     where
         H: Clone,
     {
-        self.keep_by(|keep| Lives { keep: keep.clone(), of })
+        self.keep_by(|keep| Lives {
+            keep: keep.clone(),
+            of,
+        })
     }
 
     /// Sets what of an answer is kept, and who judges it. Defaults to [`ByClone`].

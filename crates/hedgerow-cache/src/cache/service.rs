@@ -101,9 +101,9 @@ where
                 let call = answer(parts.clone(), service, request, key, value, status);
                 CacheFuture(State::Comes(Box::pin(call)))
             }
-            Found::StandIn(value, by) => self.comes(|parts, spare| {
-                ask(parts, spare, request, Some(key), Some((value, by)))
-            }),
+            Found::StandIn(value, by) => {
+                self.comes(|parts, spare| ask(parts, spare, request, Some(key), Some((value, by))))
+            }
             Found::Nothing => {
                 self.comes(|parts, spare| ask(parts, spare, request, Some(key), None))
             }
@@ -130,7 +130,9 @@ impl<T, E> Future for CacheFuture<T, E> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::There(answer) => Poll::Ready(Ok(answer.take().expect("polled after it was ready"))),
+            State::There(answer) => {
+                Poll::Ready(Ok(answer.take().expect("polled after it was ready")))
+            }
             State::Comes(call) => call.as_mut().poll(cx),
         }
     }
@@ -148,7 +150,9 @@ impl<S, X: Clone> Clone for Cache<S, X> {
 
 impl<S, X: fmt::Debug> fmt::Debug for Cache<S, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("parts", &self.parts).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
     }
 }
 

@@ -38,7 +38,7 @@ impl<T> Outcome<T> {
 
 impl Failure {
     /// The error for one of those aboard, who may be the only one.
-    pub(super) fn take(&mut self, alone: bool) -> BoxError {
+    pub(crate) fn take(&mut self, alone: bool) -> BoxError {
         match std::mem::replace(self, Self::Gone) {
             Self::Own(error) if alone => error,
             Self::Own(error) => {

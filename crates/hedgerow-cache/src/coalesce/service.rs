@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::future::CoalesceFuture;
 use super::rules::CoalesceRules;
 use super::share::Share;
-use super::table::Tables;
+use crate::tables::Tables;
 
 /// The service that [`CoalesceLayer`](crate::CoalesceLayer) makes.
 pub struct Coalesce<S, X> {

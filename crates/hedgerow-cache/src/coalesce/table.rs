@@ -1,10 +1,9 @@
 //! The flights under way, by their keys.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -147,32 +146,5 @@ impl<K: Eq + Hash, T, M> Entries<K, T, M> {
         });
         self.sweep_at = FIRST_SWEEP.max(2 * self.by_key.len());
         self.refusals = 0;
-    }
-}
-
-/// Tables of a service, by their types: the type of a request is not known before the first call.
-#[derive(Default)]
-pub(super) struct Tables {
-    first: OnceLock<Arc<dyn Any + Send + Sync>>,
-    others: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
-}
-
-impl Tables {
-    /// The table of this type.
-    pub(super) fn of<T: Send + Sync + 'static>(&self, make: fn() -> T) -> Arc<T> {
-        let first = self.first.get_or_init(|| Arc::new(make()));
-        if let Ok(table) = first.clone().downcast() {
-            return table;
-        }
-        // A service that takes requests of several types.
-        let mut others = self.others.lock();
-        let known = others
-            .iter()
-            .find_map(|table| table.clone().downcast().ok());
-        known.unwrap_or_else(|| {
-            let table = Arc::new(make());
-            others.push(table.clone());
-            table
-        })
     }
 }

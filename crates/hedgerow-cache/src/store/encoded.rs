@@ -104,13 +104,17 @@ fn decode<C: Codec>(codec: &C, got: Got<Vec<u8>>) -> Got<C::Value> {
         return Ok(None);
     };
     let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&entry.value)));
-    let value = decoded.map_err(|_| panicked())?.map_err(StoreError::Codec)?;
+    let value = decoded
+        .map_err(|_| panicked())?
+        .map_err(StoreError::Codec)?;
     Ok(Some(entry.map(|_| value)))
 }
 
 fn encode<C: Codec>(codec: &C, entry: Entry<C::Value>) -> Result<Entry<Vec<u8>>, StoreError> {
     let encoded = catch_unwind(AssertUnwindSafe(|| codec.encode(&entry.value)));
-    let bytes = encoded.map_err(|_| panicked())?.map_err(StoreError::Codec)?;
+    let bytes = encoded
+        .map_err(|_| panicked())?
+        .map_err(StoreError::Codec)?;
     Ok(entry.map(|_| bytes))
 }
 

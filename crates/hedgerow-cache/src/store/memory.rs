@@ -142,7 +142,11 @@ where
     fn new(bound: u64, likely: u64, weigh: Weigh<K, V>) -> Self {
         let counts_bytes = weigh.0.is_some();
         // A large answer has to fit into one shard: a store of bytes has fewer of them.
-        let per_shard = if counts_bytes { 64 * LEAST_PER_SHARD } else { LEAST_PER_SHARD };
+        let per_shard = if counts_bytes {
+            64 * LEAST_PER_SHARD
+        } else {
+            LEAST_PER_SHARD
+        };
         let shards = (likely / per_shard).clamp(1, MOST_SHARDS as u64) as usize;
         let options = OptionsBuilder::new()
             .shards(shards)
@@ -216,7 +220,11 @@ where
         let inner = &*self.inner;
         StoreStats {
             entries: inner.cache.len() as u64,
-            bytes: if inner.counts_bytes { inner.cache.weight() } else { 0 },
+            bytes: if inner.counts_bytes {
+                inner.cache.weight()
+            } else {
+                0
+            },
             evicted: inner.evicted.load(Ordering::Relaxed),
             expired: inner.expired.load(Ordering::Relaxed),
             lost: 0,
@@ -273,7 +281,13 @@ impl<K, V> Clone for Weigh<K, V> {
 
 impl<K, V> fmt::Debug for MemoryStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = if self.inner.counts_bytes { "bytes" } else { "entries" };
-        f.debug_struct("MemoryStore").field(unit, &self.inner.bound).finish_non_exhaustive()
+        let unit = if self.inner.counts_bytes {
+            "bytes"
+        } else {
+            "entries"
+        };
+        f.debug_struct("MemoryStore")
+            .field(unit, &self.inner.bound)
+            .finish_non_exhaustive()
     }
 }

@@ -43,7 +43,12 @@ where
 #[tokio::test(start_paused = true)]
 async fn it_keeps_the_contract() {
     let store = || MemoryStore::<u64, Pong>::entries(100);
-    contract(|inner| CacheLayer::new(store()).key(|ping: &Ping| Some(ping.id)).layer(inner)).await;
+    contract(|inner| {
+        CacheLayer::new(store())
+            .key(|ping: &Ping| Some(ping.id))
+            .layer(inner)
+    })
+    .await;
     contract(|inner| CacheLayer::new(store()).key(|_: &Ping| None).layer(inner)).await;
     contract(|inner| {
         CacheLayer::new(store())
@@ -114,7 +119,9 @@ async fn a_stale_answer_is_served_at_once_and_refreshed_once_behind_the_caller()
 #[tokio::test(start_paused = true)]
 async fn a_refresh_that_fails_leaves_the_stale_answer() {
     let backend = Backend::of(&[ok(5), down(5), ok(5)]);
-    let service = layer().stale_while_revalidate(secs(50)).layer(backend.clone());
+    let service = layer()
+        .stale_while_revalidate(secs(50))
+        .layer(backend.clone());
     assert_eq!(ask(&service, 7).await, Ok(0));
     sleep(secs(11)).await;
     assert_eq!(ask(&service, 7).await, Ok(0));
@@ -127,7 +134,9 @@ async fn a_refresh_that_fails_leaves_the_stale_answer() {
 #[tokio::test(start_paused = true)]
 async fn refreshes_are_bounded_in_number_and_time_and_go_with_the_layer() {
     let backend = Backend::new(|n| if n < 5 { ok(0) } else { NEVER });
-    let layer = layer().stale_while_revalidate(secs(500)).refreshes(2, secs(3));
+    let layer = layer()
+        .stale_while_revalidate(secs(500))
+        .refreshes(2, secs(3));
     let service = layer.layer(backend.clone());
     for id in 0..5 {
         assert!(ask(&service, id).await.is_ok());
@@ -199,10 +208,19 @@ async fn negative_answers_are_kept_only_on_request() {
     }
     let backend = Backend::of(&[ok(5)]);
     let service = layer().lives(negative).layer(backend.clone());
-    assert_eq!((ask(&service, 7).await, ask(&service, 7).await), (Ok(0), Ok(1)));
+    assert_eq!(
+        (ask(&service, 7).await, ask(&service, 7).await),
+        (Ok(0), Ok(1))
+    );
 
-    let service = layer().lives(negative).negative(secs(2)).layer(backend.clone());
-    assert_eq!((ask(&service, 7).await, ask(&service, 7).await), (Ok(2), Ok(2)));
+    let service = layer()
+        .lives(negative)
+        .negative(secs(2))
+        .layer(backend.clone());
+    assert_eq!(
+        (ask(&service, 7).await, ask(&service, 7).await),
+        (Ok(2), Ok(2))
+    );
     sleep(ms(2_001)).await;
     assert_eq!(ask(&service, 7).await, Ok(3));
 }
@@ -237,7 +255,11 @@ async fn sixteen_callers_that_miss_one_key_make_one_call() {
     let once = CoalesceLayer::new(whole).lead(cache.lead());
     let service = cache.layer(once.layer(backend.clone()));
     let answers = join_all((0..16).map(|_| service.clone().oneshot(7))).await;
-    assert!(answers.into_iter().all(|answer| answer.unwrap() == ("answer", 7, 0)));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap() == ("answer", 7, 0))
+    );
     assert_eq!(service.oneshot(7).await.unwrap().2, 0);
     assert_eq!(backend.sent(), 1);
 }
@@ -305,12 +327,19 @@ impl Moody {
         }
     }
 
-    fn say<T: Send + 'static>(&self, said: Answer<Result<T, StoreError>>) -> Answer<Result<T, StoreError>> {
+    fn say<T: Send + 'static>(
+        &self,
+        said: Answer<Result<T, StoreError>>,
+    ) -> Answer<Result<T, StoreError>> {
         let fails = self.fails.load(Ordering::Relaxed);
         let Answer::Now(said) = said else {
             unreachable!("memory answers at once");
         };
-        let said = if fails { Err(StoreError::Failed("down".into())) } else { said };
+        let said = if fails {
+            Err(StoreError::Failed("down".into()))
+        } else {
+            said
+        };
         if !self.later {
             return Answer::Now(said);
         }
@@ -369,8 +398,15 @@ async fn a_store_that_fails_never_fails_a_call() {
         assert_eq!(ask(&service, 7).await, Ok(1));
         let told = seen.lock().clone();
         assert!(told.contains(&CacheEvent::StoreFailed(StoreDeed::Get)));
-        assert_eq!(told.last().map(|event| matches!(event, CacheEvent::StoreFailed(StoreDeed::Put))), Some(!later));
-        assert_eq!(layer.handle().stats().store_failures, if later { 1 } else { 2 });
+        assert_eq!(
+            told.last()
+                .map(|event| matches!(event, CacheEvent::StoreFailed(StoreDeed::Put))),
+            Some(!later)
+        );
+        assert_eq!(
+            layer.handle().stats().store_failures,
+            if later { 1 } else { 2 }
+        );
     }
 }
 
@@ -379,8 +415,14 @@ async fn what_the_stores_queue_has_no_room_for_is_lost_and_counted() {
     let backend = Backend::of(&[ok(5)]);
     let layer = CacheLayer::new(Moody::new(true, true)).key(whole);
     let service = layer.layer(backend.clone());
-    assert_eq!((ask(&service, 7).await, ask(&service, 7).await), (Ok(0), Ok(1)));
-    assert_eq!((layer.handle().stats().lost, layer.handle().stats().stored), (2, 0));
+    assert_eq!(
+        (ask(&service, 7).await, ask(&service, 7).await),
+        (Ok(0), Ok(1))
+    );
+    assert_eq!(
+        (layer.handle().stats().lost, layer.handle().stats().stored),
+        (2, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -398,10 +440,18 @@ async fn each_call_ends_in_one_terminal_event() {
     assert!(ask(&service, 100).await.is_ok());
     assert!(ask(&service, 2).await.is_err());
     assert!(timeout(ms(5), ask(&service, 3)).await.is_err());
-    let ends: Vec<_> = seen.lock().iter().filter(|event| event.is_terminal()).copied().collect();
+    let ends: Vec<_> = seen
+        .lock()
+        .iter()
+        .filter(|event| event.is_terminal())
+        .copied()
+        .collect();
     assert_eq!(ends.len(), 5);
     assert_eq!(ends[0], CacheEvent::Answered(CacheStatus::Miss));
-    assert!(matches!(ends[1], CacheEvent::Answered(CacheStatus::Hit { .. })));
+    assert!(matches!(
+        ends[1],
+        CacheEvent::Answered(CacheStatus::Hit { .. })
+    ));
     assert_eq!(ends[2], CacheEvent::Answered(CacheStatus::Bypass));
     assert_eq!(ends[3], CacheEvent::Failed(CacheStatus::Miss));
     assert_eq!(ends[4], CacheEvent::Cancelled);

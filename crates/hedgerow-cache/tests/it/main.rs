@@ -4,5 +4,9 @@ mod support;
 
 mod cache;
 mod coalesce;
+mod disk;
+mod keys;
+mod samples;
+mod stores;
 mod coalesce_failures;
 mod coalesce_leaders;
