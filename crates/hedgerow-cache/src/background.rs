@@ -44,6 +44,35 @@ pub(crate) enum NotBegun {
     NoRuntime,
 }
 
+/// What became of the wish to ask early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Prefetch {
+    /// The service is asked.
+    Begun,
+    /// It is asked already.
+    Runs,
+    /// The budget denied it.
+    Denied,
+    /// As many run as there may be.
+    Full,
+    /// The request has no key.
+    NoKey,
+    /// There is no tokio runtime to run on.
+    NoRuntime,
+}
+
+impl From<Result<(), NotBegun>> for Prefetch {
+    fn from(begun: Result<(), NotBegun>) -> Self {
+        match begun {
+            Ok(()) => Self::Begun,
+            Err(NotBegun::Runs) => Self::Runs,
+            Err(NotBegun::Full) => Self::Full,
+            Err(NotBegun::NoRuntime) => Self::NoRuntime,
+        }
+    }
+}
+
 impl Background {
     pub(crate) fn new(at_most: usize, patience: Duration) -> (Self, Owner) {
         let shared = Arc::new(Shared {

@@ -7,6 +7,7 @@ mod rules;
 mod table;
 mod mission;
 mod future;
+mod prefetch;
 mod event;
 mod error;
 mod handle;

@@ -41,6 +41,13 @@ pub(crate) struct Seat<T> {
     left: bool,
 }
 
+/// Whether somebody may still come aboard of a flight that has landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Closed,
+    Open,
+}
+
 /// What is flown.
 pub(crate) type Mission<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -65,7 +72,11 @@ impl<T> Flight<T> {
 
     /// Comes aboard; `None` if it takes nobody any more.
     pub(crate) fn join(self: &Arc<Self>) -> Option<Seat<T>> {
-        let id = self.bell.crew.lock().join()?;
+        let mut crew = self.bell.crew.lock();
+        let id = crew.join()?;
+        let watching = crew.watching();
+        drop(crew);
+        wake_all(watching);
         Some(Seat {
             flight: self.clone(),
             id,
@@ -93,7 +104,7 @@ impl<T> Seat<T> {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        landing: impl FnOnce(&Arc<Flight<T>>),
+        landing: impl FnOnce(&Arc<Flight<T>>) -> Ending,
     ) -> Poll<()> {
         let flight = &self.flight;
         let turn = flight.bell.crew.lock().turn(self.id, cx.waker());
@@ -142,10 +153,12 @@ impl<T> Seat<T> {
 }
 
 impl<T> Flight<T> {
-    fn land(self: &Arc<Self>, landing: impl FnOnce(&Arc<Self>)) {
-        landing(self);
+    fn land(self: &Arc<Self>, landing: impl FnOnce(&Arc<Self>) -> Ending) {
+        let ending = landing(self);
         let mut crew = self.bell.crew.lock();
-        crew.close();
+        if ending == Ending::Closed {
+            crew.close();
+        }
         let wake = crew.land();
         drop(crew);
         wake_all(wake);
@@ -159,6 +172,16 @@ impl<T> Flight<T> {
         }
     }
 
+    /// Whether it is over.
+    pub(crate) fn has_landed(&self) -> bool {
+        self.with(|_| ()).is_some()
+    }
+
+    /// Whether more than one has ever been aboard.
+    pub(crate) fn was_joined(&self) -> bool {
+        self.bell.crew.lock().was_joined()
+    }
+
     /// How many wait for it.
     pub(crate) fn members(&self) -> usize {
         self.bell.crew.lock().len()
@@ -166,6 +189,11 @@ impl<T> Flight<T> {
 }
 
 impl<T> Seat<T> {
+    /// Waits until somebody else has come aboard, at any time.
+    pub(crate) fn poll_joined(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.flight.bell.crew.lock().watch(self.id, cx.waker())
+    }
+
     /// Leaves. True if nobody is left aboard of a flight that has not landed.
     pub(crate) fn leave(mut self) -> bool {
         self.go()

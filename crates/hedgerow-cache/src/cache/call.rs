@@ -1,12 +1,16 @@
 //! A call that is not a hit: ask the store further, ask the service, store, stand in.
 
+use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
+use std::pin::pin;
 use std::time::Duration;
 
+use hedgerow_core::Attempt;
 use tower_service::Service;
 
 use super::event::{CacheEvent, CacheStatus, StoreDeed};
 use super::keep::{Deposit, Keep, Lifetime};
+use super::layer::CacheSettings;
 use super::rules::CacheRules;
 use crate::background::NotBegun;
 use crate::clock::Stamp;
@@ -26,7 +30,7 @@ pub(super) enum Found<V> {
     /// It answers.
     Answer(V, CacheStatus),
     /// It is too old to answer, and may stand in when the service fails.
-    StandIn(V, Duration),
+    StandIn(V, CacheStatus),
     /// There is nothing.
     Nothing,
 }
@@ -44,15 +48,16 @@ where
     match got {
         Ok(None) => Found::Nothing,
         Ok(Some(entry)) => {
+            let age = now.since(entry.stored);
             if entry.fresh_until > now {
                 let left = entry.fresh_until.since(now);
-                return Found::Answer(entry.value, CacheStatus::Hit { left });
+                return Found::Answer(entry.value, CacheStatus::Hit { age, left });
             }
             let by = now.since(entry.fresh_until);
             if by < settings.while_revalidating {
-                Found::Answer(entry.value, CacheStatus::Stale { by })
+                Found::Answer(entry.value, CacheStatus::Stale { age, by })
             } else if by < settings.on_error {
-                Found::StandIn(entry.value, by)
+                Found::StandIn(entry.value, CacheStatus::StaleOnError { age, by })
             } else {
                 Found::Nothing
             }
@@ -92,15 +97,7 @@ where
     let parts = parts.clone();
     Deposit(Box::new(move |value| {
         let settings = parts.settings();
-        let now = settings.clock.now();
-        let fresh_until = now.after(fresh);
-        let stale = settings.while_revalidating.max(settings.on_error);
-        let entry = Entry {
-            value,
-            stored: now,
-            fresh_until,
-            keep_until: fresh_until.after(stale),
-        };
+        let entry = entry(settings, value, fresh);
         match parts.store().offer(key, entry) {
             Ok(()) => {
                 bump(&settings.books.stored);
@@ -140,7 +137,7 @@ pub(super) async fn ask<S, X, Req>(
     service: S,
     request: Req,
     key: Option<KeyOf<X, S, Req>>,
-    stand_in: Option<(Value<X, S, Req>, Duration)>,
+    stand_in: Option<(Value<X, S, Req>, CacheStatus)>,
 ) -> Result<Kept<X, S, Req>, S::Error>
 where
     S: Service<Req>,
@@ -166,9 +163,8 @@ where
     let parts = way.parts.clone();
     let keep = parts.keep();
     let good = is_answer(&**keep, &result);
-    if !good && let Some((value, by)) = stand_in {
+    if !good && let Some((value, status)) = stand_in {
         bump(&parts.settings().books.stale_on_error);
-        let status = CacheStatus::StaleOnError { by };
         way.end(CacheEvent::Answered(status));
         return Ok(keep.replay(value, status));
     }
@@ -200,14 +196,29 @@ fn lifetime<X, Req, Res, E>(parts: &X, response: &Res, good: bool) -> Option<Dur
 where
     X: CacheRules<Req, Res, E>,
 {
-    let settings = parts.settings();
-    match parts.keep().lifetime(response) {
-        _ if !good => None,
+    let lifetime = parts.keep().lifetime(response);
+    lifetime_of(parts.settings(), lifetime).filter(|_| good)
+}
+
+pub(super) fn lifetime_of(settings: &CacheSettings, lifetime: Lifetime) -> Option<Duration> {
+    match lifetime {
         Lifetime::Usual => Some(settings.ttl),
         Lifetime::Negative => settings.negative,
-        Lifetime::For(fresh) if fresh.is_zero() => None,
-        Lifetime::For(fresh) => Some(fresh),
+        Lifetime::For(fresh) => Some(fresh).filter(|fresh| !fresh.is_zero()),
         Lifetime::Never => None,
+    }
+}
+
+/// An entry that is stored now.
+pub(super) fn entry<V>(settings: &CacheSettings, value: V, fresh: Duration) -> Entry<V> {
+    let now = settings.clock.now();
+    let fresh_until = now.after(fresh);
+    let stale = settings.while_revalidating.max(settings.on_error);
+    Entry {
+        value,
+        stored: now,
+        fresh_until,
+        keep_until: fresh_until.after(stale),
     }
 }
 
@@ -232,8 +243,8 @@ where
     let found = weigh(&parts, got.await, now);
     match found {
         Found::Answer(value, status) => answer(parts, service, request, key, value, status).await,
-        Found::StandIn(value, by) => {
-            ask(parts, service(), request, Some(key), Some((value, by))).await
+        Found::StandIn(value, status) => {
+            ask(parts, service(), request, Some(key), Some((value, status))).await
         }
         Found::Nothing => ask(parts, service(), request, Some(key), None).await,
     }
@@ -259,7 +270,7 @@ where
     X: CacheRules<Req, S::Response, S::Error>,
 {
     if matches!(status, CacheStatus::Stale { .. }) {
-        refresh(&parts, service, request, key);
+        let _ = refresh(&parts, service, request, key, Attempt::PRIMARY);
     }
     let books = &parts.settings().books;
     bump(match status {
@@ -270,13 +281,16 @@ where
     Ok(parts.keep().replay(value, status))
 }
 
-/// Asks the service behind a caller, once a key at a time.
-fn refresh<S, X, Req>(
+/// Asks the service behind callers, once a key at a time. As an extra attempt it is one that limits beneath may
+/// treat as such.
+pub(super) fn refresh<S, X, Req>(
     parts: &X,
     service: impl FnOnce() -> S + Send + 'static,
     request: Req,
     key: KeyOf<X, S, Req>,
-) where
+    attempt: Attempt,
+) -> Result<(), NotBegun>
+where
     S: Service<Req> + Send + 'static,
     S::Response: Send,
     S::Error: Send,
@@ -289,7 +303,8 @@ fn refresh<S, X, Req>(
     let task = || {
         let (parts, key) = (parts.clone(), key.clone());
         Box::pin(async move {
-            let result = Oneshot::new(service(), request).await;
+            let mut call = pin!(Oneshot::new(service(), request));
+            let result = poll_fn(|cx| attempt.scope(|| call.as_mut().poll(cx))).await;
             let good = is_answer(&**parts.keep(), &result);
             let fresh = result
                 .as_ref()
@@ -312,10 +327,11 @@ fn refresh<S, X, Req>(
             parts.tell(CacheEvent::Refreshed { renewed });
         }) as crate::flight::Mission<()>
     };
-    match settings.background.run(hash(&settings.hasher, &key), task) {
-        Ok(()) | Err(NotBegun::Runs) => {}
-        Err(NotBegun::Full | NotBegun::NoRuntime) => bump(&settings.books.not_refreshed),
+    let begun = settings.background.run(hash(&settings.hasher, &key), task);
+    if matches!(begun, Err(NotBegun::Full | NotBegun::NoRuntime)) {
+        bump(&settings.books.not_refreshed);
     }
+    begun
 }
 
 pub(super) fn hash(hasher: &impl BuildHasher, key: &impl Hash) -> u64 {

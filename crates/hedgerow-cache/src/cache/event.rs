@@ -8,11 +8,15 @@ use std::time::Duration;
 pub enum CacheStatus {
     /// From the store, as good as new.
     Hit {
+        /// How long ago it was stored.
+        age: Duration,
         /// How long it goes on being so.
         left: Duration,
     },
     /// From the store, stale, while it is refreshed behind the caller.
     Stale {
+        /// How long ago it was stored.
+        age: Duration,
         /// How long it has been stale.
         by: Duration,
     },
@@ -22,6 +26,8 @@ pub enum CacheStatus {
     Refetched,
     /// From the store, stale, because the service failed.
     StaleOnError {
+        /// How long ago it was stored.
+        age: Duration,
         /// How long it has been stale.
         by: Duration,
     },
@@ -65,6 +71,17 @@ pub enum StoreDeed {
 }
 
 impl CacheStatus {
+    /// How long ago the answer was stored, if it came from the store.
+    #[must_use]
+    pub const fn age(self) -> Option<Duration> {
+        match self {
+            Self::Hit { age, .. } | Self::Stale { age, .. } | Self::StaleOnError { age, .. } => {
+                Some(age)
+            }
+            Self::Miss | Self::Refetched | Self::Bypass => None,
+        }
+    }
+
     /// Whether the answer came from the store.
     #[must_use]
     pub const fn is_hit(self) -> bool {

@@ -5,6 +5,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hedgerow_core::Budget;
 use tower_layer::Layer;
 
 use super::event::CacheEvent;
@@ -20,6 +21,7 @@ use crate::error::{CacheBuildError, or_panic};
 const DEFAULT_TTL: Duration = Duration::from_secs(60);
 const DEFAULT_REFRESHES: usize = 64;
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+const DEFAULT_BUDGET_PERCENT: f64 = 10.0;
 const MOST_REFRESHES: u64 = 1_000_000;
 
 /// Answers from a store what was answered before, and stores what the service answers.
@@ -126,6 +128,8 @@ pub struct CacheSettings {
     pub(super) clock: Clock,
     pub(super) books: Arc<Books>,
     pub(super) background: Background,
+    /// What calls before anybody asks are paid from.
+    pub(super) budget: Budget,
     pub(super) hasher: RandomState,
 }
 
@@ -149,6 +153,7 @@ impl<St> CacheLayer<St> {
                     clock: Clock::new(),
                     books: Arc::default(),
                     background,
+                    budget: Budget::percent(DEFAULT_BUDGET_PERCENT),
                     hasher: RandomState::new(),
                 }),
             },
@@ -237,7 +242,7 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
         Ok(self.set(|settings| settings.negative = Some(fresh)))
     }
 
-    /// Sets how many answers may be refreshed behind callers at a time, and for how long each. Defaults to 64
+    /// Sets how many answers may be refreshed or prefetched at a time, and for how long each. Defaults to 64
     /// and 30 s.
     ///
     /// # Panics
@@ -268,6 +273,13 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
         let (background, owner) = Background::new(at_most, patience);
         self.owner = owner;
         Ok(self.set(|settings| settings.background = background))
+    }
+
+    /// Pays from `budget` what is [prefetched](crate::Cache::prefetch), and feeds it once per call. Defaults to
+    /// `Budget::percent(10).depth(50)`.
+    #[must_use]
+    pub fn prefetch_budget(self, budget: Budget) -> Self {
+        self.set(|settings| settings.budget = budget)
     }
 
     /// Asks `of` how long each answer may be kept.
@@ -323,13 +335,14 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
         self.recorder(f)
     }
 
-    /// For the [`CoalesceLayer`](crate::CoalesceLayer) right beneath, with the same key: it looks into the
-    /// store once more before it sends.
+    /// For the [`CoalesceLayer`](crate::CoalesceLayer) right beneath, with the same key and judge: it looks
+    /// into the store once more before it sends, and stores before others may send.
     #[must_use]
-    pub fn lead(&self) -> StoreLead<St> {
+    pub fn lead(&self) -> StoreLead<St, H> {
         StoreLead {
             store: self.parts.store.clone(),
-            clock: self.parts.settings.clock,
+            keep: self.parts.keep.clone(),
+            settings: self.parts.settings.clone(),
         }
     }
 

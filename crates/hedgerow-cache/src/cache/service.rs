@@ -5,15 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hedgerow_core::Answer;
+use hedgerow_core::{Answer, Attempt, Kind};
 use parking_lot::Mutex;
 use tower_service::Service;
 
-use super::call::{Found, answer, ask, wait, weigh};
+use super::call::{Found, answer, ask, refresh, wait, weigh};
 use super::event::{CacheEvent, CacheStatus};
 use super::keep::Keep;
 use super::rules::CacheRules;
-use crate::background::Owner;
+use crate::background::{Owner, Prefetch};
 use crate::coalesce::bump;
 use crate::store::Store;
 
@@ -76,6 +76,7 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let parts = &self.parts;
+        parts.settings().budget.deposit();
         let Some(key) = parts.key(&request) else {
             return self.comes(|parts, spare| ask(parts, spare, request, None, None));
         };
@@ -101,13 +102,47 @@ where
                 let call = answer(parts.clone(), service, request, key, value, status);
                 CacheFuture(State::Comes(Box::pin(call)))
             }
-            Found::StandIn(value, by) => {
-                self.comes(|parts, spare| ask(parts, spare, request, Some(key), Some((value, by))))
-            }
+            Found::StandIn(value, status) => self
+                .comes(|parts, spare| ask(parts, spare, request, Some(key), Some((value, status)))),
             Found::Nothing => {
                 self.comes(|parts, spare| ask(parts, spare, request, Some(key), None))
             }
         }
+    }
+}
+
+impl<S, X> Cache<S, X> {
+    /// Asks the service now for what somebody will ask for later, and stores the answer.
+    ///
+    /// It is a call of the lowest rank: an extra [`Attempt`], which limits beneath may treat as such, paid from
+    /// the [`prefetch_budget`](crate::CacheLayer::prefetch_budget), and bounded in number and time as refreshes
+    /// are. A call that comes when the answer is stored is a hit; one that comes earlier joins it where a
+    /// [`CoalesceLayer`](crate::CoalesceLayer) is beneath. What is in the store is asked for again.
+    pub fn prefetch<Req>(&self, request: Req) -> Prefetch
+    where
+        S: Service<Req> + Clone + Send + 'static,
+        S::Response: Send,
+        S::Error: Send,
+        S::Future: Send,
+        Req: Send + 'static,
+        X: CacheRules<Req, S::Response, S::Error>,
+        <X::Keep as Keep<S::Response>>::Kept: Send,
+    {
+        let settings = self.parts.settings();
+        let Some(key) = self.parts.key(&request) else {
+            return Prefetch::NoKey;
+        };
+        let Some(grant) = settings.budget.try_grant(Kind::Hedge) else {
+            return Prefetch::Denied;
+        };
+        let spare = self.spare.clone();
+        let service = move || spare.lock().clone();
+        let begun = refresh(&self.parts, service, request, key, Attempt::new(1));
+        if begun.is_ok() {
+            grant.spend();
+            bump(&settings.books.prefetched);
+        }
+        begun.into()
     }
 }
 

@@ -19,18 +19,21 @@ use super::rules::CoalesceRules;
 use super::service::Core;
 use super::share::Share;
 use super::table::{Boarded, Doors, Table};
-use crate::flight::{Flight, Seat};
+use crate::flight::{Ending, Flight, Seat};
 use crate::lead::Lead;
 use crate::oneshot::Oneshot;
 
-type Kept<X, S, Req> = <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Kept;
-type Late<X, S, Req> = <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Late;
+pub(super) type Kept<X, S, Req> =
+    <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Kept;
+pub(super) type Late<X, S, Req> =
+    <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Late;
 type Shared<X, S, Req> = <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Shared;
-type Sharing<X, S, Req> =
+pub(super) type Sharing<X, S, Req> =
     <X as CoalesceRules<Req, <S as Service<Req>>::Response, <S as Service<Req>>::Error>>::Share;
-type Key<X, S, Req> =
+pub(super) type Key<X, S, Req> =
     <X as CoalesceRules<Req, <S as Service<Req>>::Response, <S as Service<Req>>::Error>>::Key;
-type TableOf<X, S, Req> = Table<Key<X, S, Req>, Outcome<Kept<X, S, Req>>, Late<X, S, Req>>;
+pub(super) type TableOf<X, S, Req> =
+    Table<Key<X, S, Req>, Outcome<Kept<X, S, Req>>, Late<X, S, Req>>;
 
 /// The response future of [`Coalesce`](crate::Coalesce).
 ///
@@ -239,6 +242,7 @@ where
                 parts.lead().hand_over(key);
             }
             table.end(key, flight, late.flatten(), &books.flights);
+            Ending::Closed
         }));
         let flight = seat.flight().clone();
         if !*self.leads && !*self.tried && self.tries_again(&flight) {

@@ -32,6 +32,10 @@ pub struct CoalesceStats {
     pub denied: u64,
     /// Calls whose caller left.
     pub cancelled: u64,
+    /// Calls that were begun before anybody asked.
+    pub prefetched: u64,
+    /// Of those the ones that somebody asked for in time.
+    pub adopted: u64,
     /// Flights under way now.
     pub flights: u64,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Books {
     pub(super) tried_again: AtomicU64,
     pub(super) denied: AtomicU64,
     pub(super) cancelled: AtomicU64,
+    pub(super) prefetched: AtomicU64,
+    pub(super) adopted: AtomicU64,
     pub(super) flights: AtomicU64,
 }
 
@@ -68,6 +74,8 @@ impl CoalesceHandle {
             tried_again: read(&books.tried_again),
             denied: read(&books.denied),
             cancelled: read(&books.cancelled),
+            prefetched: read(&books.prefetched),
+            adopted: read(&books.adopted),
             flights: read(&books.flights),
         }
     }

@@ -1,7 +1,9 @@
 //! The layer and its settings.
 
 use std::fmt;
+use std::hash::RandomState;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hedgerow_core::Budget;
 use tower_layer::Layer;
@@ -10,10 +12,13 @@ use super::event::CoalesceEvent;
 use super::handle::{Books, CoalesceHandle};
 use super::service::Coalesce;
 use super::share::ByClone;
+use crate::background::{Background, Owner};
 use crate::error::{CacheBuildError, or_panic};
 use crate::lead::Local;
 
 const DEFAULT_FLIGHTS: usize = 10_000;
+const DEFAULT_PREFETCHES: usize = 64;
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 const DEFAULT_BUDGET_PERCENT: f64 = 10.0;
 
 /// Lets one call fly for all that ask the same at the same time.
@@ -82,6 +87,7 @@ const DEFAULT_BUDGET_PERCENT: f64 = 10.0;
 /// A flight allocates three times, and a key in the table; a follower nothing but its clone of the answer.
 pub struct CoalesceLayer<P, L = Local, H = ByClone, Rec = ()> {
     pub(crate) parts: CoalesceParts<P, L, H, Rec>,
+    owner: Owner,
 }
 
 /// What a layer and its services share.
@@ -101,6 +107,8 @@ pub struct CoalesceSettings {
     pub(super) budget: Budget,
     pub(super) feeds: bool,
     pub(super) max_flights: usize,
+    pub(super) background: Background,
+    pub(super) hasher: RandomState,
     pub(super) books: Arc<Books>,
 }
 
@@ -123,7 +131,9 @@ impl<P> CoalesceLayer<P> {
     /// argument's type is named. Requests without a key pass.
     #[must_use]
     pub fn new(key: P) -> Self {
+        let (background, owner) = Background::new(DEFAULT_PREFETCHES, DEFAULT_PATIENCE);
         Self {
+            owner,
             parts: CoalesceParts {
                 key: Arc::new(key),
                 lead: Arc::new(Local),
@@ -134,6 +144,8 @@ impl<P> CoalesceLayer<P> {
                     budget: Budget::percent(DEFAULT_BUDGET_PERCENT),
                     feeds: true,
                     max_flights: DEFAULT_FLIGHTS,
+                    background,
+                    hasher: RandomState::new(),
                     books: Arc::default(),
                 },
             },
@@ -192,11 +204,46 @@ impl<P, L, H, Rec> CoalesceLayer<P, L, H, Rec> {
         Ok(self)
     }
 
+    /// Sets how many calls may be under way, or wait, that were [prefetched](crate::Coalesce::prefetch), and how
+    /// long one may go without being adopted. Defaults to 64 and 30 s.
+    ///
+    /// # Panics
+    ///
+    /// If either is zero: [`try_prefetches`](Self::try_prefetches) returns the reason.
+    #[must_use]
+    #[track_caller]
+    pub fn prefetches(self, at_most: usize, patience: Duration) -> Self {
+        or_panic(self.try_prefetches(at_most, patience))
+    }
+
+    /// Like [`prefetches`](Self::prefetches), but returns the reason of a refusal.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheBuildError::Bound`] or [`CacheBuildError::Time`] if either is zero.
+    pub fn try_prefetches(
+        mut self,
+        at_most: usize,
+        patience: Duration,
+    ) -> Result<Self, CacheBuildError> {
+        CacheBuildError::bound("a bound of prefetches", at_most as u64, 1, 1_000_000)?;
+        if patience.is_zero() {
+            return Err(CacheBuildError::Time {
+                what: "a patience with prefetches",
+            });
+        }
+        let (background, owner) = Background::new(at_most, patience);
+        self.parts.settings.background = background;
+        self.owner = owner;
+        Ok(self)
+    }
+
     /// Asks `lead` who leads a flight. Defaults to [`Local`]: whoever comes first in this process.
     #[must_use]
     pub fn lead<M>(self, lead: M) -> CoalesceLayer<P, M, H, Rec> {
         let parts = self.parts;
         CoalesceLayer {
+            owner: self.owner,
             parts: CoalesceParts {
                 lead: Arc::new(lead),
                 key: parts.key,
@@ -212,6 +259,7 @@ impl<P, L, H, Rec> CoalesceLayer<P, L, H, Rec> {
     pub fn share<G>(self, share: G) -> CoalesceLayer<P, L, G, Rec> {
         let parts = self.parts;
         CoalesceLayer {
+            owner: self.owner,
             parts: CoalesceParts {
                 share: Arc::new(share),
                 key: parts.key,
@@ -227,6 +275,7 @@ impl<P, L, H, Rec> CoalesceLayer<P, L, H, Rec> {
     pub fn recorder<T>(self, recorder: T) -> CoalesceLayer<P, L, H, T> {
         let parts = self.parts;
         CoalesceLayer {
+            owner: self.owner,
             parts: CoalesceParts {
                 recorder: Arc::new(recorder),
                 key: parts.key,
@@ -270,7 +319,7 @@ impl<S: Clone, P, L, H, Rec> Layer<S> for CoalesceLayer<P, L, H, Rec> {
     type Service = Coalesce<S, CoalesceParts<P, L, H, Rec>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Coalesce::new(inner, self.parts.clone())
+        Coalesce::new(inner, self.parts.clone(), self.owner.clone())
     }
 }
 
@@ -279,6 +328,7 @@ impl<S: Clone, P, L, H, Rec> Layer<S> for CoalesceLayer<P, L, H, Rec> {
 impl<P, L, H, Rec> Clone for CoalesceLayer<P, L, H, Rec> {
     fn clone(&self) -> Self {
         Self {
+            owner: self.owner.clone(),
             parts: self.parts.clone(),
         }
     }

@@ -12,11 +12,13 @@ use tower_service::Service;
 use super::future::CoalesceFuture;
 use super::rules::CoalesceRules;
 use super::share::Share;
+use crate::background::Owner;
 use crate::tables::Tables;
 
 /// The service that [`CoalesceLayer`](crate::CoalesceLayer) makes.
 pub struct Coalesce<S, X> {
-    core: Arc<Core<S, X>>,
+    pub(super) core: Arc<Core<S, X>>,
+    owner: Owner,
 }
 
 /// What a service, its clones and its response futures share.
@@ -28,8 +30,9 @@ pub(super) struct Core<S, X> {
 }
 
 impl<S, X> Coalesce<S, X> {
-    pub(super) fn new(inner: S, parts: X) -> Self {
+    pub(super) fn new(inner: S, parts: X, owner: Owner) -> Self {
         Self {
+            owner,
             core: Arc::new(Core {
                 spare: Mutex::new(inner),
                 parts,
@@ -83,6 +86,7 @@ where
 impl<S, X> Clone for Coalesce<S, X> {
     fn clone(&self) -> Self {
         Self {
+            owner: self.owner.clone(),
             core: self.core.clone(),
         }
     }

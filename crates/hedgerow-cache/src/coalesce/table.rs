@@ -27,6 +27,8 @@ struct Entries<K, T, M> {
 enum Entry<T, M> {
     Flying(Arc<Flight<T>>),
     Arriving(M),
+    /// It has landed before anybody asked: whoever comes first takes it.
+    Waiting(Arc<Flight<T>>),
 }
 
 /// What a call finds.
@@ -73,6 +75,13 @@ where
                     return Boarded::Follow(seat);
                 }
             }
+            Some(Entry::Waiting(flight)) => {
+                if let Some(seat) = flight.join() {
+                    entries.by_key.remove(key);
+                    flights.fetch_sub(1, Ordering::Relaxed);
+                    return Boarded::Follow(seat);
+                }
+            }
             Some(Entry::Arriving(late)) => {
                 if let Some(shared) = (doors.join)(late) {
                     return Boarded::Join(shared);
@@ -104,8 +113,7 @@ where
         flights: &AtomicU64,
     ) {
         let mut entries = self.entries.lock();
-        let known = entries.by_key.get(key);
-        let Some(Entry::Flying(known)) = known else {
+        let Some(Entry::Flying(known) | Entry::Waiting(known)) = entries.by_key.get(key) else {
             return;
         };
         if !Arc::ptr_eq(known, flight) {
@@ -118,6 +126,21 @@ where
         drop(entries);
         flights.fetch_sub(1, Ordering::Relaxed);
         drop(gone);
+    }
+}
+
+impl<K, T, M> Table<K, T, M>
+where
+    K: Eq + Hash + Clone,
+{
+    /// A flight has landed that nobody has asked for: it waits.
+    pub(super) fn wait(&self, key: &K, flight: &Arc<Flight<T>>) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.by_key.get_mut(key)
+            && matches!(entry, Entry::Flying(known) if Arc::ptr_eq(known, flight))
+        {
+            *entry = Entry::Waiting(flight.clone());
+        }
     }
 }
 
@@ -141,7 +164,7 @@ impl<K: Eq + Hash, T, M> Entries<K, T, M> {
 
     fn sweep(&mut self, is_open: &impl Fn(&M) -> bool) {
         self.by_key.retain(|_, entry| match entry {
-            Entry::Flying(_) => true,
+            Entry::Flying(_) | Entry::Waiting(_) => true,
             Entry::Arriving(late) => is_open(late),
         });
         self.sweep_at = FIRST_SWEEP.max(2 * self.by_key.len());

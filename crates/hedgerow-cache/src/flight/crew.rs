@@ -1,6 +1,6 @@
 //! Who is aboard a flight, who leads it, and whom to wake: no lock, no clock, nobody's code but wakers.
 
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use slab::Slab;
 
@@ -22,6 +22,9 @@ pub(crate) struct Crew {
     over: bool,
     /// Nobody comes aboard any more.
     closed: bool,
+    /// Somebody came aboard after the first.
+    joined: bool,
+    started: bool,
 }
 
 /// What a member does in its turn.
@@ -51,7 +54,8 @@ impl Crew {
             return None;
         }
         let id = self.members.insert(None);
-        if self.members.len() == 1 && !self.over {
+        self.joined |= self.started;
+        if !std::mem::replace(&mut self.started, true) {
             self.leader = Some(id);
         }
         Some(id)
@@ -147,6 +151,28 @@ impl Crew {
             wake,
             abandoned: false,
         }
+    }
+
+    /// Ready if somebody has come after the first; otherwise that one is woken when somebody does.
+    pub(crate) fn watch(&mut self, id: usize, waker: &Waker) -> Poll<()> {
+        if self.joined {
+            return Poll::Ready(());
+        }
+        self.members[id] = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// Those that watch who comes aboard of a flight that has landed.
+    pub(crate) fn watching(&mut self) -> Vec<Waker> {
+        if self.over {
+            self.take_wakers()
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(crate) fn was_joined(&self) -> bool {
+        self.joined
     }
 
     /// How many are aboard.

@@ -17,7 +17,7 @@ use super::error::SampleError;
 use super::fetch::{Desk, Fetched, Landing, ask, fly, look};
 use super::layer::SampleParts;
 use crate::coalesce::{Failure, bump};
-use crate::flight::{Flight, Mission, Seat};
+use crate::flight::{Ending, Flight, Mission, Seat};
 use crate::key::{KeyPolicy, key_of};
 use crate::store::Store;
 use crate::tables::Tables;
@@ -321,6 +321,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Aboard<K, V> {
                     } else {
                         desk.end(key, of_flight, flight);
                     }
+                    Ending::Closed
                 });
                 if landed.is_pending() {
                     waits = true;
