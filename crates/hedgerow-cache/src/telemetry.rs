@@ -55,6 +55,7 @@ const fn reason_word(reason: PassReason) -> &'static str {
     }
 }
 
+#[cfg(feature = "metrics")]
 const fn yes(said: bool) -> &'static str {
     if said { "yes" } else { "no" }
 }

@@ -18,6 +18,8 @@ const LEAST_PER_SHARD: u64 = 256;
 const MOST_SHARDS: usize = 16;
 const MAX_ENTRIES: u64 = 1 << 32;
 const MAX_BYTES: u64 = 1 << 46;
+/// How many are remembered that are gone, for each that is there.
+const GHOSTS: f64 = 0.25;
 /// What entries are expected to weigh, where only bytes are bounded.
 const USUAL_BYTES: u64 = 1_024;
 
@@ -74,8 +76,11 @@ struct Weigh<K, V>(Option<Arc<Bytes<K, V>>>);
 /// What the tables take for an entry: its place, which may be one of twice as many, one for its ghost, and
 /// its place in the index.
 const fn overhead<K, V>() -> u64 {
-    let place = size_of::<K>() + size_of::<Entry<V>>() + 24;
-    (3 * place + 32) as u64
+    3 * place::<K, V>() + 32
+}
+
+const fn place<K, V>() -> u64 {
+    (size_of::<K>() + size_of::<Entry<V>>() + 24) as u64
 }
 
 /// Counts what is evicted.
@@ -148,10 +153,18 @@ where
             LEAST_PER_SHARD
         };
         let shards = (likely / per_shard).clamp(1, MOST_SHARDS as u64) as usize;
+        let likely = likely.min(1 << 24);
+        // What is remembered of entries that are gone takes a place too, and weighs nothing.
+        let ghosts = if counts_bytes {
+            (likely as f64 * GHOSTS) as u64 * (2 * place::<K, V>() + 16)
+        } else {
+            0
+        };
         let options = OptionsBuilder::new()
             .shards(shards)
-            .estimated_items_capacity(likely.min(1 << 24) as usize)
-            .weight_capacity(bound)
+            .estimated_items_capacity(likely as usize)
+            .ghost_allocation(GHOSTS)
+            .weight_capacity(bound - ghosts.min(bound / 2))
             .build()
             .expect("both capacities are set");
         let evictions = Evictions(Arc::default());
