@@ -270,7 +270,7 @@ where
     X: CacheRules<Req, S::Response, S::Error>,
 {
     if matches!(status, CacheStatus::Stale { .. }) {
-        let _ = refresh(&parts, service, request, key, Attempt::PRIMARY);
+        let _ = refresh(&parts, service, request, &key, Attempt::PRIMARY);
     }
     let books = &parts.settings().books;
     bump(match status {
@@ -287,7 +287,7 @@ pub(super) fn refresh<S, X, Req>(
     parts: &X,
     service: impl FnOnce() -> S + Send + 'static,
     request: Req,
-    key: KeyOf<X, S, Req>,
+    key: &KeyOf<X, S, Req>,
     attempt: Attempt,
 ) -> Result<(), NotBegun>
 where
@@ -327,7 +327,7 @@ where
             parts.tell(CacheEvent::Refreshed { renewed });
         }) as crate::flight::Mission<()>
     };
-    let begun = settings.background.run(hash(&settings.hasher, &key), task);
+    let begun = settings.background.run(hash(&settings.hasher, key), task);
     if matches!(begun, Err(NotBegun::Full | NotBegun::NoRuntime)) {
         bump(&settings.books.not_refreshed);
     }

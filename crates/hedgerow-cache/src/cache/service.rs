@@ -137,7 +137,7 @@ impl<S, X> Cache<S, X> {
         };
         let spare = self.spare.clone();
         let service = move || spare.lock().clone();
-        let begun = refresh(&self.parts, service, request, key, Attempt::new(1));
+        let begun = refresh(&self.parts, service, request, &key, Attempt::new(1));
         if begun.is_ok() {
             grant.spend();
             bump(&settings.books.prefetched);

@@ -25,6 +25,8 @@ use crate::oneshot::Oneshot;
 
 pub(super) type Kept<X, S, Req> =
     <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Kept;
+/// A flight of this service.
+pub(super) type FlightOf<X, S, Req> = Flight<Outcome<Kept<X, S, Req>>>;
 pub(super) type Late<X, S, Req> =
     <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Late;
 type Shared<X, S, Req> = <Sharing<X, S, Req> as Share<<S as Service<Req>>::Response>>::Shared;
@@ -182,7 +184,7 @@ where
             Box::pin(mission) as crate::flight::Mission<_>
         };
         let books = &settings.books;
-        match table.board(&key, settings.max_flights, &books.flights, doors, mission) {
+        match table.board(&key, settings.max_flights, &books.flights, &doors, mission) {
             Boarded::Lead(seat) => {
                 spend(self.grant);
                 bump(&books.led);

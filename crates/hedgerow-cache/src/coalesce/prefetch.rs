@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hedgerow_core::{Attempt, BoxError, Kind};
 use tower_service::Service;
 
-use super::future::{Kept, Key, Late, TableOf};
+use super::future::{FlightOf, Kept, Key, Late, TableOf};
 use super::handle::bump;
 use super::mission::{Outcome, fly};
 use super::rules::CoalesceRules;
@@ -15,7 +15,7 @@ use super::service::{Coalesce, Core};
 use super::share::Share;
 use super::table::{Boarded, Doors};
 use crate::background::Prefetch;
-use crate::flight::{Ending, Flight, Mission, Seat};
+use crate::flight::{Ending, Mission, Seat};
 use crate::lead::Lead;
 
 impl<S, X> Coalesce<S, X> {
@@ -55,7 +55,7 @@ impl<S, X> Coalesce<S, X> {
             Box::pin(flight) as Mission<_>
         };
         let flights = &settings.books.flights;
-        let seat = match table.board(&key, settings.max_flights, flights, doors, mission) {
+        let seat = match table.board(&key, settings.max_flights, flights, &doors, mission) {
             Boarded::Lead(seat) => seat,
             Boarded::Follow(_) | Boarded::Join(()) => return Prefetch::Runs,
             Boarded::Full => return Prefetch::Full,
@@ -103,7 +103,7 @@ where
             };
             let mut waits = false;
             let (core, table, key) = (&self.core, &self.table, &self.key);
-            let landing = |flight: &Arc<Flight<Outcome<Kept<X, S, Req>>>>| {
+            let landing = |flight: &Arc<FlightOf<X, S, Req>>| {
                 let answered = flight.with(|outcome| outcome.is_answer());
                 waits = answered == Some(true) && flight.members() <= 1;
                 if waits {

@@ -65,7 +65,7 @@ where
         key: &K,
         max: usize,
         flights: &AtomicU64,
-        doors: Doors<impl Fn(&M) -> Option<R>, impl Fn(&M) -> bool>,
+        doors: &Doors<impl Fn(&M) -> Option<R>, impl Fn(&M) -> bool>,
         mission: impl FnOnce() -> Mission<T>,
     ) -> Boarded<T, R> {
         let mut entries = self.entries.lock();

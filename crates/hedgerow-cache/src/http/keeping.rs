@@ -26,7 +26,7 @@ enum Kind<B> {
     Passes {
         #[pin]
         body: B,
-        noted: Option<Noted>,
+        noted: Option<Box<Noted>>,
     },
 }
 
@@ -56,12 +56,12 @@ impl<B: Body> KeptBody<B> {
         max: usize,
         deposit: Deposit<Arc<HttpAnswer>>,
     ) -> Self {
-        let mut noted = Some(Noted {
+        let mut noted = Some(Box::new(Noted {
             answer: head,
             bytes: 0,
             max,
             deposit,
-        });
+        }));
         // Nobody polls a body that is empty.
         finish(&mut noted, body.is_end_stream());
         Self(Kind::Passes { body, noted })
@@ -69,7 +69,7 @@ impl<B: Body> KeptBody<B> {
 }
 
 /// The body is whole: what was noted of it is an answer.
-fn finish(noted: &mut Option<Noted>, whole: bool) {
+fn finish(noted: &mut Option<Box<Noted>>, whole: bool) {
     if whole && let Some(noted) = noted.take() {
         noted.deposit.put(Arc::new(noted.answer));
     }

@@ -114,7 +114,7 @@ fn control(headers: &HeaderMap) -> Control {
                 "no-store" | "no-cache" | "private" => control.forbids = true,
                 // What cannot be read is stale (RFC 9111 §4.2.1).
                 "max-age" => {
-                    control.max_age = Some(argument.trim_matches('"').parse().unwrap_or(0))
+                    control.max_age = Some(argument.trim_matches('"').parse().unwrap_or(0));
                 }
                 _ => {}
             }
@@ -193,11 +193,9 @@ where
         response
     }
 
-    fn drain(&self, kept: Self::Kept) -> impl Future<Output = ()> + Send {
-        async move {
-            let mut body = pin!(kept.into_body());
-            while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
-        }
+    async fn drain(&self, kept: Self::Kept) {
+        let mut body = pin!(kept.into_body());
+        while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
     }
 }
 

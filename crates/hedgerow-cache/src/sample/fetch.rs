@@ -30,9 +30,11 @@ pub(super) struct Fetched<V> {
     pub(super) cached: bool,
 }
 
+type ByPlace<K, V> = HashMap<(K, u32), Arc<Flight<Landing<V>>>>;
+
 /// The flights of a service, by what they bring, and its cursors.
 pub(super) struct Desk<K, V> {
-    pub(super) flights: Mutex<HashMap<(K, u32), Arc<Flight<Landing<V>>>>>,
+    pub(super) flights: Mutex<ByPlace<K, V>>,
     pub(super) cursors: Arc<Cursors<K>>,
 }
 

@@ -1,5 +1,7 @@
 //! A file that survives what processes and disks do to it.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test may panic")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

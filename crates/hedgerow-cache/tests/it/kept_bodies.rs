@@ -1,5 +1,7 @@
 //! HTTP answers that are kept when their bodies have passed.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test may panic")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

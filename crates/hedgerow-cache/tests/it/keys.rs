@@ -1,5 +1,7 @@
 //! Which requests are the same. F2's pairs, and two tenants.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test may panic")]
+
 use bytes::Bytes;
 use hedgerow_cache::{
     Digest, HttpKey, IgnoredFields, KeyPolicy, Tenant, WholeRequest, canonical_json,

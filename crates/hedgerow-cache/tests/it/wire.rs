@@ -1,5 +1,7 @@
 //! A scripted HTTP service whose bodies arrive frame by frame.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test may panic")]
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +30,7 @@ pub(crate) fn get(path: &str) -> Asked {
 
 /// A body that says a frame every so often, and counts how often it was asked and whether it is alive.
 pub(crate) struct Ticks {
-    frames: std::vec::IntoIter<Result<Frame<Bytes>, &'static str>>,
+    frames: std::vec::IntoIter<Said>,
     every: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     alive: Arc<AtomicUsize>,
@@ -60,10 +62,13 @@ impl Body for Ticks {
     }
 }
 
+/// A frame, or an error.
+pub(crate) type Said = Result<Frame<Bytes>, &'static str>;
+
 /// A service of such bodies.
 #[derive(Clone)]
 pub(crate) struct Ticker {
-    pub(crate) frames: Arc<dyn Fn(usize) -> Vec<Result<Frame<Bytes>, &'static str>> + Send + Sync>,
+    pub(crate) frames: Arc<dyn Fn(usize) -> Vec<Said> + Send + Sync>,
     pub(crate) head: Arc<dyn Fn(usize) -> Response<()> + Send + Sync>,
     pub(crate) every: Duration,
     pub(crate) calls: Arc<AtomicUsize>,
@@ -71,7 +76,7 @@ pub(crate) struct Ticker {
     pub(crate) polls: Arc<AtomicUsize>,
 }
 
-pub(crate) fn data(text: &str) -> Result<Frame<Bytes>, &'static str> {
+pub(crate) fn data(text: &str) -> Said {
     Ok(Frame::data(Bytes::copy_from_slice(text.as_bytes())))
 }
 
