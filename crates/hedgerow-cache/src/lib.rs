@@ -1,4 +1,17 @@
-//! Never pay twice: coalescing, caching and sample caching for any tower service.
+//! Never pay twice, never answer wrongly: calls that are shared, and answers that are kept, for any tower
+//! service.
+//!
+//! [`CoalesceLayer`] lets identical calls that are under way share one; a [`Lead`] says who makes it.
+//! [`CacheLayer`] keeps an answer per key, [`SampleCacheLayer`] several. A [`KeyPolicy`] says which requests are
+//! the same; a [`Store`] keeps what was answered: [`MemoryStore`], `DiskStore`, [`Tiered`], or one of your own.
+//!
+//! # Features
+//!
+//! * `http`: `HttpKey`, and `.http()` on layers: bodies that are shared while they arrive, kept when they have
+//!   passed, and `Cache-Status`.
+//! * `disk`: `DiskStore`, a file that survives `kill -9`.
+//! * `metrics`: [`telemetry`]`::Metrics`, counts and times through the crate `metrics`.
+//! * `testing`: the contract that every store passes.
 
 mod clock;
 mod key;

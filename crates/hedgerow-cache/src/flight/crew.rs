@@ -110,7 +110,10 @@ impl Crew {
     pub(crate) fn land(&mut self) -> Vec<Waker> {
         self.polling = false;
         self.over = true;
-        self.leader = None;
+        if let Some(leader) = self.leader.take() {
+            // It is the one that is being polled.
+            self.members[leader] = None;
+        }
         self.take_wakers()
     }
 

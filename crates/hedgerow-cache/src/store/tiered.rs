@@ -20,7 +20,7 @@ use crate::clock::Stamp;
 ///
 /// # fn open() -> Result<(), hedgerow_cache::DiskError> {
 /// let disk = DiskStore::open("answers.redb")?.of::<u64, String>();
-/// let store = Tiered::new(MemoryStore::entries(10_000), disk);
+/// let store = Tiered::new(MemoryStore::<u64, String>::entries(10_000), disk);
 /// # let _ = store; Ok(()) } }
 /// ```
 #[derive(Clone, Debug)]

@@ -136,7 +136,7 @@ fn numbers_are_compared_by_their_exact_value() {
         "--1",
         "NaN",
         "1 2",
-        "tru",
+        "nul",
         "",
         "\"\\ud800\"",
         "{\"a\":1,\"a\":2}",

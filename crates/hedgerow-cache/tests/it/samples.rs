@@ -231,7 +231,7 @@ async fn who_leaves_leaves_the_call_to_the_other_and_has_seen_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_followers_own_try_follows_anothers_failure_within_the_budget() {
+async fn when_the_call_of_another_fails_a_follower_tries_once_within_the_budget() {
     let backend = Backend::of(&[down(50), ok(50)]);
     let service = layer().layer(backend.clone());
     let (one, other) = tokio::join!(ask(&service, "A", 1), ask(&service, "B", 1));
