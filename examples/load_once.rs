@@ -20,7 +20,6 @@ async fn query(author: u32) -> Result<String, Infallible> {
     Ok(format!("author {author}"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a key may be missing")]
 fn id(author: &u32) -> Option<u32> {
     Some(*author)
 }

@@ -14,7 +14,6 @@ use crate::inner::{Answer, Echo, Request};
 pub(crate) const ENTRIES: u64 = 4_096;
 
 /// A request as its own key, one of as many as there are entries.
-#[expect(clippy::unnecessary_wraps, reason = "a key may be missing")]
 pub(crate) fn key(request: &Request) -> Option<u64> {
     Some(request.one_of(ENTRIES))
 }
