@@ -9,14 +9,16 @@ use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
 use hedgerow::{
-    AdmissionLayer, AwaitFirstContentLayer, Cascade, DeadlineLayer, Gate, HedgeLayer, Latency,
-    LatencyLayer, Rate, ReplayBodyLayer, RetryLayer, Tier, TimeoutLayer, Won, hedge,
+    AdmissionLayer, AwaitFirstContentLayer, CacheLayer, Cascade, CoalesceLayer, DeadlineLayer, Gate,
+    HedgeLayer, Latency, LatencyLayer, MemoryStore, Rate, ReplayBodyLayer, RetryLayer, Tier,
+    TimeoutLayer, Won, hedge,
 };
 use tower::hedge::Hedge;
 use tower::limit::{ConcurrencyLimit, RateLimit};
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::{Layer, Service};
 
+use crate::caches;
 use crate::floor::{Clocked, Timed};
 use crate::inner::{Echo, Request};
 use crate::posting::{Posted, Posting, Streamed, Streaming};
@@ -78,6 +80,16 @@ pub(crate) enum Subject {
     Timeout,
     /// `DeadlineLayer`.
     Deadline,
+    /// `CacheLayer` over a `MemoryStore` that has every answer.
+    Cache,
+    /// `CoalesceLayer`, nobody else asks.
+    Coalesce,
+    /// `quick_cache` in a service.
+    QuickCache,
+    /// `moka` in a service.
+    Moka,
+    /// `tower_resilience_cache::CacheLayer`.
+    ResilienceCache,
     /// `tower::retry::Retry` with a `TpsBudget`.
     TowerRetry,
     /// The same around `tower::timeout::Timeout`.
@@ -168,7 +180,7 @@ impl<E> tower::retry::Policy<Request, Request, E> for TowersRetries {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -190,6 +202,11 @@ impl Subject {
         Self::RetryTimed,
         Self::Timeout,
         Self::Deadline,
+        Self::Cache,
+        Self::Coalesce,
+        Self::QuickCache,
+        Self::Moka,
+        Self::ResilienceCache,
         Self::TowerRetry,
         Self::TowerRetryTimeout,
         Self::Tower,
@@ -200,7 +217,7 @@ impl Subject {
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 15] = [
+    pub(crate) const OURS: [Self; 17] = [
         Self::Percentile,
         Self::Fixed,
         Self::Adaptive,
@@ -216,6 +233,8 @@ impl Subject {
         Self::RetryTimed,
         Self::Timeout,
         Self::Deadline,
+        Self::Cache,
+        Self::Coalesce,
     ];
 
     /// As a table names it.
@@ -242,6 +261,11 @@ impl Subject {
             Self::RetryTimed => "RetryLayer, timeout and deadline in it",
             Self::Timeout => "TimeoutLayer",
             Self::Deadline => "DeadlineLayer",
+            Self::Cache => "CacheLayer, a hit in memory",
+            Self::Coalesce => "CoalesceLayer, a call alone",
+            Self::QuickCache => "quick_cache in a service, a hit",
+            Self::Moka => "moka in a service, a hit",
+            Self::ResilienceCache => "tower-resilience-cache, a hit",
             Self::TowerRetry => "tower::retry::Retry, TpsBudget",
             Self::TowerRetryTimeout => "tower's Retry, TpsBudget and Timeout",
             Self::Tower => "tower::hedge::Hedge",
@@ -277,6 +301,11 @@ impl Subject {
             Self::RetryTimed => "retry-timed",
             Self::Timeout => "timeout",
             Self::Deadline => "deadline",
+            Self::Cache => "cache",
+            Self::Coalesce => "coalesce",
+            Self::QuickCache => "quick-cache",
+            Self::Moka => "moka",
+            Self::ResilienceCache => "resilience-cache",
             Self::TowerRetry => "tower-retry",
             Self::TowerRetryTimeout => "tower-retry-timeout",
             Self::Tower => "tower",
@@ -369,6 +398,23 @@ impl Case {
             }
             Subject::Timeout => visitor.visit(TimeoutLayer::new(LONGEST).layer(echo)),
             Subject::Deadline => visitor.visit(DeadlineLayer::new(LONGEST).layer(echo)),
+            Subject::Cache => {
+                let store = MemoryStore::entries(2 * caches::ENTRIES);
+                let layer = CacheLayer::new(store).key(caches::key).ttl(PERIOD);
+                visitor.visit(layer.layer(echo))
+            }
+            Subject::Coalesce => visitor.visit(CoalesceLayer::new(caches::key).layer(echo)),
+            Subject::QuickCache => visitor.visit(caches::Quick::new(echo)),
+            Subject::Moka => visitor.visit(caches::Moka::new(echo)),
+            Subject::ResilienceCache => {
+                let layer = tower_resilience_cache::CacheLayer::builder()
+                    .max_size(2 * caches::ENTRIES as usize)
+                    .ttl(PERIOD)
+                    .key_extractor(|request: &Request| request.one_of(caches::ENTRIES))
+                    .build()
+                    .expect("a size and a key");
+                visitor.visit(layer.layer(echo))
+            }
             Subject::TowerRetry => {
                 visitor.visit(tower::retry::Retry::new(TowersRetries::new(), echo))
             }

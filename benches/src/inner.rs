@@ -39,6 +39,11 @@ impl Request {
     pub(crate) const fn key(&self) -> u64 {
         self.0 % 64
     }
+
+    /// One of so many.
+    pub(crate) const fn one_of(&self, many: u64) -> u64 {
+        self.0 % many
+    }
 }
 
 impl Replay for Request {

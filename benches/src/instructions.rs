@@ -4,7 +4,7 @@
 //! program in it nor the making of the layer. What happens now and then (a refresh of quantiles, a
 //! rotation of a window) is in it.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -71,6 +71,11 @@ fn count(case: Case, calls: u64) -> anyhow::Result<u64> {
         .stdin(Stdio::null())
         .output()
         .context("starting valgrind")?;
+    collected(&output)
+}
+
+/// The count in what valgrind said.
+pub(crate) fn collected(output: &Output) -> anyhow::Result<u64> {
     let told = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "valgrind failed:\n{told}");
     told.lines()

@@ -2,6 +2,7 @@
 
 mod inner;
 mod floor;
+mod caches;
 mod case;
 mod drive;
 mod instructions;
@@ -16,6 +17,7 @@ mod bars;
 mod table;
 mod overhead;
 mod saturated;
+mod keys;
 
 use std::process::ExitCode;
 
@@ -34,11 +36,14 @@ enum Bench {
     Overhead(overhead::Options),
     /// What a limit costs when nearly every call waits, beside tower's.
     Saturated(saturated::Options),
+    /// What the ready-made keys of a cache cost, and how engines of memory stores keep a trace.
+    Keys(keys::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().bench {
         Bench::Overhead(options) => overhead::run(&options),
         Bench::Saturated(options) => saturated::run(&options),
+        Bench::Keys(options) => keys::run(&options),
     }
 }

@@ -50,7 +50,12 @@ mod tests {
         for subject in Subject::ALL {
             let boxed = matches!(
                 subject,
-                Subject::TowerResilience | Subject::Posting | Subject::ReplayBody
+                Subject::TowerResilience
+                    | Subject::Posting
+                    | Subject::ReplayBody
+                    | Subject::Cache
+                    | Subject::Moka
+                    | Subject::ResilienceCache
             );
             assert!(boxed || subject == Subject::Bare || bytes(subject) > bare);
         }

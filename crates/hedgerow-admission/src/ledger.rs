@@ -5,9 +5,6 @@ mod book;
 mod even;
 mod metered;
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +13,7 @@ use crate::key::Key;
 use crate::rate::Rate;
 
 pub use self::local::LocalLedger;
+pub use hedgerow_core::{Answer, Later};
 
 /// How many rates a gate takes at most.
 pub const MAX_RATES: usize = 4;
@@ -182,37 +180,6 @@ impl Correction {
     pub const fn pause(mut self, pause: Duration) -> Self {
         self.pause = Some(pause);
         self
-    }
-}
-
-/// An answer that comes.
-pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// An answer that is there, or comes.
-#[must_use = "an answer that comes later must be awaited"]
-pub enum Answer<T> {
-    /// It is there.
-    Now(T),
-    /// It comes.
-    Later(Later<T>),
-}
-
-impl<T> Answer<T> {
-    /// The answer, when it is there.
-    pub async fn wait(self) -> T {
-        match self {
-            Self::Now(answer) => answer,
-            Self::Later(later) => later.await,
-        }
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Answer<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now(answer) => f.debug_tuple("Now").field(answer).finish(),
-            Self::Later(_) => f.write_str("Later"),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `Replay` for HTTP requests, and what layers read and write of HTTP messages.
 
+mod look;
 mod judge;
 mod grpc;
 mod pushback;
@@ -11,6 +12,7 @@ use http_body_util::{Empty, Full};
 
 pub use self::grpc::GrpcJudge;
 pub use self::judge::HttpJudge;
+pub use self::look::BodyBytes;
 pub use self::pushback::{Pushback, Quota, retry_after};
 use crate::class::Class;
 use crate::replay::Replay;

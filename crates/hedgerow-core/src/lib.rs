@@ -4,7 +4,7 @@
 //! know each other can still agree: what an [`Attempt`] is, who pays for an extra one
 //! ([`Budget`]), until when an answer is of use ([`Deadline`]), what an answer is worth
 //! ([`Classify`]), whether a request may be sent again ([`Replay`], [`Copies`]), who is told about it ([`Recorder`]) and where a latency quantile comes from
-//! ([`LatencyView`]).
+//! ([`LatencyView`]). An [`Answer`] is there, or comes.
 //!
 //! # Features
 //!
@@ -14,6 +14,7 @@
 //! * `reqwest`: the same for `reqwest::Request` and `reqwest::Response`.
 //! * `testing`: the contract kit in [`testing`], which checks any tower layer in one line.
 
+mod answer;
 mod attempt;
 mod budget;
 mod class;
@@ -30,6 +31,7 @@ mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use crate::answer::{Answer, Later};
 pub use crate::attempt::Attempt;
 pub use crate::budget::{Budget, BudgetError, Grant, Kind};
 pub use crate::class::{Class, Classify, OkWins, accept_if};
@@ -42,6 +44,6 @@ pub use crate::replay::Replay;
 
 #[cfg(feature = "http")]
 pub use crate::http::{
-    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota, ReplayBody,
-    Verdict, may_be_sent_twice, retry_after,
+    BodyBytes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota,
+    ReplayBody, Verdict, may_be_sent_twice, retry_after,
 };

@@ -7,6 +7,7 @@
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`retry`]: tries, waits, timeouts, deadlines, and one budget for retries and hedges.
 //! * [`admission`]: which limit, which queue, which rate, with numbers; two ways in.
+//! * [`caching`]: identical calls share one, answers are kept; keys, stores, several answers a key.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`cascade`]: several services, from the cheapest to the last resort, as one.
 //! * [`configuration`]: a stack as a file, with every key.
@@ -45,6 +46,10 @@ pub mod retry {}
 #[cfg(all(feature = "complete", feature = "hedge", feature = "stacks"))]
 #[doc = include_str!("guide/admission.md")]
 pub mod admission {}
+
+#[cfg(feature = "cache")]
+#[doc = include_str!("guide/caching.md")]
+pub mod caching {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]

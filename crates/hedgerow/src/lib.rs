@@ -34,6 +34,8 @@
 //! | `hedge` | yes | [`HedgeLayer`] and its policies; [`race`](fn@race) and [`hedge`](fn@hedge) for plain futures; [`Cascade`] |
 //! | `admission` | yes | [`AdmissionLayer`], [`ReadyAdmissionLayer`], [`Gate`]: one queue for concurrency, rates, tokens and keys |
 //! | `retry` | yes | [`RetryLayer`] and its policies, [`TimeoutLayer`], [`DeadlineLayer`] |
+//! | `cache` | no | [`CoalesceLayer`], [`CacheLayer`], [`SampleCacheLayer`], and what they keep answers in |
+//! | `disk` | no | `cache`, and `DiskStore`: a file that survives `kill -9` |
 //! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer`, `AwaitFirstContentLayer`, deadlines on the wire, errors as answers, [`sse`] |
 //! | `llm` | no | `http`, and the streams of OpenAI's and Anthropic's servers: `AwaitFirstContentLayer::llm()` |
 //! | `hyper` | no | `http`, and [`sent`](fn@sent) knows the errors of hyper's clients |
@@ -67,8 +69,8 @@ pub use hedgerow_core::{
 };
 #[cfg(feature = "http")]
 pub use hedgerow_core::{
-    GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota, ReplayBody,
-    Verdict, may_be_sent_twice, retry_after,
+    BodyBytes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota,
+    ReplayBody, Verdict, may_be_sent_twice, retry_after,
 };
 #[cfg(feature = "tonic")]
 pub use hedgerow_http::GrpcLayer;
@@ -113,6 +115,16 @@ pub use hedgerow_retry::{
     StopReason, TimedOut, TimeoutEvent, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
 };
 
+#[cfg(feature = "cache")]
+pub use hedgerow_cache::{
+    CacheLayer, CacheStatus, CoalesceLayer, KeyPolicy, MemoryStore, SampleCacheLayer,
+    SampleRequest, Samples, Store,
+};
+#[cfg(feature = "disk")]
+pub use hedgerow_cache::{DiskError, DiskStore};
+#[cfg(all(feature = "cache", feature = "http"))]
+pub use hedgerow_cache::{HttpKey, Tenant};
+
 #[cfg(feature = "complete")]
 #[doc(hidden)]
 pub use crate::complete::how;
@@ -138,9 +150,14 @@ pub use hedgerow_admission::{
 
 /// Recorders that hand the layers' events on, to the crate `metrics` and to `tracing`: `Metrics` and
 /// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines,
-/// `FirstMetrics` and `FirstTraces` for answers that are held until their first frame or content.
-#[cfg(any(feature = "hedge", feature = "http", feature = "retry"))]
+/// `FirstMetrics` and `FirstTraces` for answers that are held until their first frame or content,
+/// `CacheMetrics` and `CacheTraces` for caches and coalescers.
+#[cfg(any(feature = "cache", feature = "hedge", feature = "http", feature = "retry"))]
 pub mod telemetry {
+    #[cfg(all(feature = "cache", feature = "metrics"))]
+    pub use hedgerow_cache::telemetry::Metrics as CacheMetrics;
+    #[cfg(feature = "cache")]
+    pub use hedgerow_cache::telemetry::Traces as CacheTraces;
     #[cfg(all(feature = "hedge", feature = "metrics"))]
     pub use hedgerow_hedge::telemetry::Metrics;
     #[cfg(feature = "hedge")]
@@ -162,6 +179,13 @@ pub mod admission {
     pub use hedgerow_admission::*;
 }
 
+/// All of coalescing and caching: stores, codecs, keys, events, and the contract of stores.
+#[cfg(feature = "cache")]
+pub mod cache {
+    #[doc(inline)]
+    pub use hedgerow_cache::*;
+}
+
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
 
@@ -174,6 +198,8 @@ pub use hedgerow_latency::hlog;
 pub mod crates {
     #[cfg(feature = "admission")]
     pub use hedgerow_admission as admission;
+    #[cfg(feature = "cache")]
+    pub use hedgerow_cache as cache;
     #[cfg(feature = "hedge")]
     pub use hedgerow_hedge as hedge;
     #[cfg(feature = "http")]

@@ -1,0 +1,192 @@
+//! Who is aboard a flight, who leads it, and whom to wake: no lock, no clock, nobody's code but wakers.
+
+use std::task::{Poll, Waker};
+
+use slab::Slab;
+
+/// The members of a flight.
+///
+/// One member leads: it alone polls what the flight waits for. The others sleep until the flight has
+/// landed or the leader has left. So that a leader whose task does not poll it holds up nobody, what the
+/// flight waits for also wakes the member that was polled last, the *deputy*; if the leader has not polled
+/// by then, the deputy leads.
+#[derive(Debug, Default)]
+pub(crate) struct Crew {
+    members: Slab<Option<Waker>>,
+    leader: Option<usize>,
+    deputy: Option<usize>,
+    /// What the flight waits for has called since it was polled last.
+    rung: bool,
+    /// The leader polls it now.
+    polling: bool,
+    over: bool,
+    /// Nobody comes aboard any more.
+    closed: bool,
+    /// Somebody came aboard after the first.
+    joined: bool,
+    started: bool,
+}
+
+/// What a member does in its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It leads: poll, then [`Crew::rest`] or [`Crew::land`].
+    Poll,
+    /// It follows, and is woken.
+    Wait,
+    /// The flight is over.
+    Over,
+}
+
+/// What a member leaves behind.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Whom to wake, because nobody leads now.
+    pub(crate) wake: Vec<Waker>,
+    /// Nobody is aboard of a flight that has not landed: it ends.
+    pub(crate) abandoned: bool,
+}
+
+impl Crew {
+    /// Comes aboard; `None` if the flight is closed. The first one aboard leads.
+    pub(crate) fn join(&mut self) -> Option<usize> {
+        if self.closed {
+            return None;
+        }
+        let id = self.members.insert(None);
+        self.joined |= self.started;
+        if !std::mem::replace(&mut self.started, true) {
+            self.leader = Some(id);
+        }
+        Some(id)
+    }
+
+    /// A member is polled.
+    pub(crate) fn turn(&mut self, id: usize, waker: &Waker) -> Turn {
+        if self.over {
+            return Turn::Over;
+        }
+        let seat = &mut self.members[id];
+        if !seat.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *seat = Some(waker.clone());
+        }
+        let leads = self.leader.is_none_or(|leader| leader == id || self.rung);
+        if self.polling || !leads {
+            if self.leader != Some(id) {
+                self.deputy = Some(id);
+            }
+            return Turn::Wait;
+        }
+        if self.leader != Some(id) {
+            // Who did not lead in time is the one to ask last.
+            self.deputy = self.leader.replace(id);
+        }
+        self.polling = true;
+        self.rung = false;
+        Turn::Poll
+    }
+
+    /// What the flight waits for calls: the leader and the deputy are to be woken.
+    pub(crate) fn ring(&mut self) -> [Option<Waker>; 2] {
+        if self.over {
+            return [None, None];
+        }
+        self.rung = true;
+        if self.polling {
+            // Who polls sees it when it rests.
+            return [None, None];
+        }
+        [self.leader, self.deputy].map(|id| self.members.get_mut(id?)?.take())
+    }
+
+    /// The leader polled, and it is to go on. True if it was called meanwhile: the leader is to poll again.
+    #[must_use]
+    pub(crate) fn rest(&mut self) -> bool {
+        self.polling = false;
+        self.rung
+    }
+
+    /// The flight is over. Everybody else aboard is to be woken.
+    pub(crate) fn land(&mut self) -> Vec<Waker> {
+        self.polling = false;
+        self.over = true;
+        if let Some(leader) = self.leader.take() {
+            // It is the one that is being polled.
+            self.members[leader] = None;
+        }
+        self.take_wakers()
+    }
+
+    /// Nobody comes aboard any more.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// A member goes, whatever it is and whatever the flight is.
+    pub(crate) fn leave(&mut self, id: usize) -> Left {
+        self.members.remove(id);
+        if self.deputy == Some(id) {
+            let leader = self.leader;
+            let mut others = self
+                .members
+                .iter()
+                .filter(|(other, _)| Some(*other) != leader);
+            self.deputy = others.next().map(|(other, _)| other);
+        }
+        if self.over {
+            return Left::default();
+        }
+        if self.members.is_empty() {
+            self.closed = true;
+            self.over = true;
+            return Left {
+                wake: Vec::new(),
+                abandoned: true,
+            };
+        }
+        let mut wake = Vec::new();
+        if self.leader == Some(id) {
+            // Whoever is polled first takes over: one alone might sleep behind something else.
+            self.leader = None;
+            wake = self.take_wakers();
+        }
+        Left {
+            wake,
+            abandoned: false,
+        }
+    }
+
+    /// Ready if somebody has come after the first; otherwise that one is woken when somebody does.
+    pub(crate) fn watch(&mut self, id: usize, waker: &Waker) -> Poll<()> {
+        if self.joined {
+            return Poll::Ready(());
+        }
+        self.members[id] = Some(waker.clone());
+        Poll::Pending
+    }
+
+    /// Those that watch who comes aboard of a flight that has landed.
+    pub(crate) fn watching(&mut self) -> Vec<Waker> {
+        if self.over {
+            self.take_wakers()
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(crate) fn was_joined(&self) -> bool {
+        self.joined
+    }
+
+    /// How many are aboard.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        self.members
+            .iter_mut()
+            .filter_map(|(_, seat)| seat.take())
+            .collect()
+    }
+}
