@@ -80,7 +80,7 @@ async fn what_may_be_sent_only_once_and_what_is_answered_is_not_sent_again() {
         }
         if n == 0 { Err(Down(0)) } else { Ok(()) }
     });
-    let odd_once = ReplayWith(|n: &mut u64| (*n % 2 == 0).then_some(*n));
+    let odd_once = ReplayWith(|n: &mut u64| (*n).is_multiple_of(2).then_some(*n));
     let service = BatchLayer::idle().bisect(odd_once).layer(backend.clone());
     let got = ends(join_all((0..6).map(|n| call(&service, n)))).await;
     let ok: Vec<bool> = got.iter().map(Result::is_ok).collect();

@@ -37,7 +37,7 @@ async fn spoil(layer: BatchLayer<u64, u64>, backend: Backend<u64, u64>) -> Vec<B
     let first = ends(join_all((0..3).map(|n| call(&service, n)))).await;
     let second = ends(join_all((0..3).map(|n| call(&service, n)))).await;
     for (n, got) in second.into_iter().enumerate() {
-        assert_eq!(got.unwrap(), n as u64);
+        assert_eq!(got.ok(), Some(n as u64));
     }
     assert_eq!(backend.sizes(), [3, 3]);
     assert_eq!(backend.alive(), 0);

@@ -2,14 +2,19 @@
 
 mod support;
 
+mod adaptive;
+mod bisect;
+mod conservation;
 mod contract;
+mod drops;
+mod ends;
+mod events;
+mod faults;
 mod forming;
 mod items;
-mod faults;
-mod drops;
+mod latency;
 mod queue;
-mod ends;
-mod bisect;
+mod telemetry;
 mod twins;
+mod validation;
 mod vecs;
-mod conservation;
