@@ -10,9 +10,12 @@ use crate::lane::Hold;
 use crate::layer::BatchLayer;
 use crate::policy::{Adaptive, BatchPolicy, Idle, Linger};
 
-const DEFAULT_SIZE: usize = 100;
-const DEFAULT_QUEUED: usize = 10_000;
-const DEFAULT_IN_FLIGHT: usize = 16;
+/// How many items a batch may have unless told otherwise.
+pub const DEFAULT_MAX_SIZE: usize = 100;
+/// How many items may wait unless told otherwise.
+pub const DEFAULT_MAX_QUEUED: usize = 10_000;
+/// How many batches may be in flight unless told otherwise.
+pub const DEFAULT_MAX_IN_FLIGHT: usize = 16;
 
 pub(crate) const MAX_SIZE: usize = 1_000_000;
 pub(crate) const MAX_QUEUED: usize = 100_000_000;
@@ -43,14 +46,14 @@ impl<Req, Res> BatchLayer<Req, Res> {
         Self {
             policy: Arc::new(policy),
             hold: Hold {
-                size: DEFAULT_SIZE,
+                size: DEFAULT_MAX_SIZE,
                 weight: u64::MAX,
             },
             weigh: None,
             partition: None,
             preferred: Arc::default(),
-            max_in_flight: DEFAULT_IN_FLIGHT,
-            max_queued: DEFAULT_QUEUED,
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+            max_queued: DEFAULT_MAX_QUEUED,
             timeout: None,
             bisect: None,
             same: None,

@@ -67,6 +67,11 @@ impl Flight {
         *self.work.lock() = Some(work);
     }
 
+    /// Whether all of its items are answered or left.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+
     /// An item of it was answered.
     pub(crate) fn settle(&self) {
         self.open.fetch_sub(1, Ordering::AcqRel);

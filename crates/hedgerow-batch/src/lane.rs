@@ -15,9 +15,6 @@ const SLACK: usize = 32;
 pub(crate) struct Entry<Req, Res> {
     /// Ascends through all lanes, in the order in which items came.
     pub(crate) seq: u64,
-    /// Nanoseconds of the queue's own count.
-    pub(crate) at: u64,
-    pub(crate) due: Option<Due>,
     pub(crate) load: Option<Load<Req, Res>>,
 }
 
@@ -42,8 +39,10 @@ pub(crate) struct Load<Req, Res> {
     pub(crate) request: Req,
     pub(crate) slot: Arc<Cell<Res>>,
     pub(crate) weight: u64,
-    /// Its deadline.
-    pub(crate) end: Option<Instant>,
+    /// When it came, in nanoseconds of the queue's own count.
+    pub(crate) at: u64,
+    /// Boxed because most have none, and all are moved.
+    pub(crate) due: Option<Box<Due>>,
 }
 
 pub(crate) struct Lane<Req, Res> {
@@ -97,17 +96,19 @@ impl<Req, Res> Lane<Req, Res> {
         }
     }
 
-    pub(crate) fn push(&mut self, entry: Entry<Req, Res>) {
-        self.gaps.arrive(entry.at);
+    pub(crate) fn push(&mut self, seq: u64, load: Load<Req, Res>) {
+        self.gaps.arrive(load.at);
         self.live += 1;
-        let weight = entry.load.as_ref().map_or(0, |load| load.weight);
-        self.weight = self.weight.saturating_add(weight);
-        self.times += u128::from(entry.at);
-        if let Some(due) = entry.due {
+        self.weight = self.weight.saturating_add(load.weight);
+        self.times += u128::from(load.at);
+        if let Some(due) = &load.due {
             self.dues += 1;
-            self.due = earliest(self.due, due);
+            self.due = earliest(self.due, **due);
         }
-        self.entries.push_back(entry);
+        self.entries.push_back(Entry {
+            seq,
+            load: Some(load),
+        });
     }
 
     /// The caller of this item has left: its load, if it is still here.
@@ -117,20 +118,19 @@ impl<Req, Res> Lane<Req, Res> {
             .binary_search_by_key(&seq, |entry| entry.seq)
             .ok()?;
         let load = self.entries[at].load.take()?;
-        self.gone(at, load.weight);
+        self.gone(&load);
         self.tidy();
         Some(load)
     }
 
-    /// Books that the entry at `at` is empty now.
-    fn gone(&mut self, at: usize, weight: u64) {
-        let entry = &self.entries[at];
+    /// Books that an item is not here any more.
+    fn gone(&mut self, load: &Load<Req, Res>) {
         self.live -= 1;
-        self.times -= u128::from(entry.at);
-        if entry.due.is_some() {
+        self.times -= u128::from(load.at);
+        if load.due.is_some() {
             self.dues -= 1;
         }
-        self.weight = self.weight.saturating_sub(weight);
+        self.weight = self.weight.saturating_sub(load.weight);
         if self.live == 0 {
             // It may have been cut off at its largest number.
             self.weight = 0;
@@ -160,25 +160,26 @@ impl<Req, Res> Lane<Req, Res> {
     }
 
     /// Takes the oldest ones, up to `hold`; a single one that is heavier goes alone.
-    pub(crate) fn take(&mut self, hold: Hold, into: &mut Vec<Load<Req, Res>>) -> u64 {
+    pub(crate) fn take<T: From<Load<Req, Res>>>(&mut self, hold: Hold, into: &mut Vec<T>) {
         let (mut weight, mut taken) = (0_u64, 0);
+        into.reserve(hold.size.min(self.live));
         while taken < hold.size
-            && let Some(first) = self.entries.front()
+            && let Some(first) = self.entries.front_mut()
         {
             if let Some(load) = &first.load {
-                let own = load.weight;
-                let heavier = weight.saturating_add(own);
-                if taken > 0 && heavier > hold.weight {
+                weight = weight.saturating_add(load.weight);
+                if taken > 0 && weight > hold.weight {
                     break;
                 }
-                weight = heavier;
-                taken += 1;
-                self.gone(0, own);
             }
-            into.extend(self.entries.pop_front().and_then(|entry| entry.load));
+            if let Some(load) = first.load.take() {
+                taken += 1;
+                self.gone(&load);
+                into.push(load.into());
+            }
+            self.entries.pop_front();
         }
         self.recall();
-        weight
     }
 
     /// Takes those whose deadline has passed.
@@ -186,14 +187,12 @@ impl<Req, Res> Lane<Req, Res> {
         if self.due.is_none_or(|due| due.end > now) {
             return;
         }
+        let passed =
+            |load: &mut Load<Req, Res>| load.due.as_ref().is_some_and(|due| due.end <= now);
         for at in 0..self.entries.len() {
-            let entry = &mut self.entries[at];
-            if entry.due.is_some_and(|due| due.end <= now)
-                && let Some(load) = entry.load.take()
-            {
-                let weight = load.weight;
+            if let Some(load) = self.entries[at].load.take_if(passed) {
+                self.gone(&load);
                 into.push(load);
-                self.gone(at, weight);
             }
         }
         self.recall();
@@ -203,8 +202,9 @@ impl<Req, Res> Lane<Req, Res> {
     fn recall(&mut self) {
         self.tidy();
         if self.dues > 0 {
-            let live = self.entries.iter().filter(|entry| entry.load.is_some());
-            self.due = live.filter_map(|entry| entry.due).fold(None, earliest);
+            let live = self.entries.iter().filter_map(|entry| entry.load.as_ref());
+            let dues = live.filter_map(|load| load.due.as_deref().copied());
+            self.due = dues.fold(None, earliest);
         }
     }
 

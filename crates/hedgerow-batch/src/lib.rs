@@ -38,6 +38,7 @@ mod sync;
 pub mod telemetry;
 
 pub use crate::batch::{Batch, Item, Reply};
+pub use crate::build::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_QUEUED, DEFAULT_MAX_SIZE};
 pub use crate::error::{BatchBuildError, BatchError, SharedError};
 pub use crate::event::{BatchEvent, BatchOutcome, Reason};
 pub use crate::from_vec::{ByKey, FromVec, FromVecFuture, InOrder, InOrderOf, from_vec};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::event::Reason;
-use crate::lane::{Due, Entry, Hold, Lane, Load};
+use crate::lane::{Due, Hold, Lane, Load};
 use crate::policy::{Until, Waiting};
 
 /// Empty lanes beyond this are forgotten, with the rates that they knew.
@@ -70,7 +70,7 @@ impl<Req, Res> Queue<Req, Res> {
     }
 
     fn nanos(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
+        nanos_since(self.epoch, at)
     }
 
     /// How many items wait in a lane.
@@ -125,20 +125,13 @@ impl<Req, Res> Queue<Req, Res> {
         id: usize,
         load: Load<Req, Res>,
         hold: Hold,
-        now: Instant,
     ) -> (u64, Option<Waker>) {
         let seq = self.next_seq;
         self.next_seq += 1;
         self.live += 1;
-        let entry = Entry {
-            seq,
-            at: self.nanos(now),
-            due: load.end.map(|end| Due::new(now, end)),
-            load: Some(load),
-        };
+        let due = load.due.as_deref().copied();
         let lane = &mut self.lanes[id];
-        let due = entry.due;
-        lane.push(entry);
+        lane.push(seq, load);
         if lane.live == 1 {
             lane.listed = Some(seq);
             self.order.insert(seq, id);
@@ -193,13 +186,16 @@ impl<Req, Res> Queue<Req, Res> {
         }
     }
 
-    /// Takes the oldest items of a lane; the sum of their weights.
-    pub(crate) fn take(&mut self, id: usize, hold: Hold, into: &mut Vec<Load<Req, Res>>) -> u64 {
+    /// Takes the oldest items of a lane.
+    pub(crate) fn take<T>(&mut self, id: usize, hold: Hold, into: &mut Vec<T>)
+    where
+        T: From<Load<Req, Res>>,
+    {
         let Some(lane) = self.lanes.get_mut(id) else {
-            return 0;
+            return;
         };
         let before = lane.live;
-        let weight = lane.take(hold, into);
+        lane.take(hold, into);
         self.live -= before - lane.live;
         lane.until = None;
         lane.ask_at = 1;
@@ -209,7 +205,6 @@ impl<Req, Res> Queue<Req, Res> {
             self.rearm(id, None);
         }
         self.relist(id);
-        weight
     }
 
     /// A batch of a lane goes to the backend.
@@ -330,7 +325,7 @@ impl<Req, Res> Queue<Req, Res> {
         Look::Ask(Waiting {
             count: lane.live,
             weight: lane.weight,
-            age: nanos(at.saturating_sub(first.at)),
+            age: nanos(at.saturating_sub(first.load.as_ref().map_or(at, |load| load.at))),
             waited: nanos(lane.waited(at)),
             gap: lane.gaps.mean(),
             quiet: nanos(lane.gaps.last().map_or(0, |last| at.saturating_sub(last))),
@@ -356,4 +351,13 @@ impl<Req, Res> Queue<Req, Res> {
             self.mark(id);
         }
     }
+}
+
+/// How many nanoseconds after `epoch` this is: five hundred years at most.
+pub(crate) fn nanos_since(epoch: Instant, at: Instant) -> u64 {
+    let since = at.saturating_duration_since(epoch);
+    since
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(since.subsec_nanos()))
 }

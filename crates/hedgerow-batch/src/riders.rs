@@ -1,13 +1,12 @@
 //! The items of a batch, from the queue to the backend.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use hedgerow_core::{Copies, Deadline};
 
 use crate::batch::{Batch, Cell, Item, Reply, Twins};
 use crate::flight::Flight;
-use crate::lane::Load;
+use crate::lane::{Due, Load};
 use crate::quiet::caught;
 use crate::same::Same;
 
@@ -18,7 +17,9 @@ pub(crate) struct Rider<Req, Res> {
     pub(crate) slot: Arc<Cell<Res>>,
     pub(crate) twins: Vec<Arc<Cell<Res>>>,
     pub(crate) weight: u64,
-    pub(crate) end: Option<Instant>,
+    /// When it came, in nanoseconds of the queue's own count.
+    pub(crate) at: u64,
+    pub(crate) due: Option<Box<Due>>,
 }
 
 impl<Req, Res> Rider<Req, Res> {
@@ -39,7 +40,8 @@ impl<Req, Res> From<Load<Req, Res>> for Rider<Req, Res> {
             slot: load.slot,
             twins: Vec::new(),
             weight: load.weight,
-            end: load.end,
+            at: load.at,
+            due: load.due,
         }
     }
 }
@@ -68,7 +70,9 @@ pub(crate) fn join<Req, Res>(riders: &mut Vec<Rider<Req, Res>>, same: &dyn Same<
         places.push(place);
         let first = &mut kept[place];
         // Who has no deadline waits for ever, and so does the item.
-        first.end = first.end.zip(rider.end).map(|(one, other)| one.max(other));
+        let pair = first.due.take().zip(rider.due);
+        first.due = pair.map(|(one, other)| if one.end < other.end { other } else { one });
+        first.at = first.at.min(rider.at);
         first.twins.append(&mut rider.twins);
         first.twins.push(rider.slot);
         crate::quiet::drop_quietly(rider.request);
@@ -80,7 +84,7 @@ pub(crate) fn join<Req, Res>(riders: &mut Vec<Rider<Req, Res>>, same: &dyn Same<
 pub(crate) fn deadline<Req, Res>(riders: &[Rider<Req, Res>]) -> Option<Deadline> {
     let mut last = None;
     for rider in riders {
-        last = last.max(Some(rider.end?));
+        last = last.max(Some(rider.due.as_ref()?.end));
     }
     last.map(Deadline::at)
 }

@@ -73,6 +73,9 @@ pub(crate) fn settle<Req, Res>(
 }
 
 fn land<Req, Res>(trip: &Trip<Req, Res>) {
+    if trip.flight.is_settled() {
+        return;
+    }
     for slot in trip.riders.iter().flat_map(Rider::slots) {
         if slot.land(&trip.flight) == Loss::Missing {
             missing(slot, &trip.flight);

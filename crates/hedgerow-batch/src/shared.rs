@@ -11,10 +11,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::batch::Cell;
 use crate::error::BatchError;
 use crate::event::BatchEvent;
-use crate::lane::{Hold, Load};
+use crate::lane::{Due, Hold, Load};
 use crate::partition::Partition;
 use crate::policy::BatchPolicy;
-use crate::queue::{Queue, Stage};
+use crate::queue::{Queue, Stage, nanos_since};
 use crate::quiet::{caught, drop_quietly};
 use crate::same::Same;
 use crate::slot::{Leaving, Put, Slot};
@@ -39,6 +39,8 @@ pub(crate) struct Settings<Req, Res> {
 
 pub(crate) struct Shared<Req, Res> {
     queue: Mutex<Queue<Req, Res>>,
+    /// Since when the queue counts nanoseconds.
+    epoch: Instant,
     /// The places of the queue; those that items hold are forgotten, and added when they leave it.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) settings: Settings<Req, Res>,
@@ -60,12 +62,14 @@ pub(crate) struct Entered<Res> {
 impl<Req, Res> Shared<Req, Res> {
     pub(crate) fn new(settings: Settings<Req, Res>, story: Arc<Story>) -> Arc<Self> {
         let partition = settings.partition.as_ref().map(|keys| keys.fresh());
-        let mut queue = Queue::new(now());
+        let epoch = now();
+        let mut queue = Queue::new(epoch);
         if partition.is_none() {
             queue.add_lane();
         }
         Arc::new(Self {
             queue: Mutex::new(queue),
+            epoch,
             places: Arc::new(Semaphore::new(settings.max_queued)),
             settings,
             partition,
@@ -73,6 +77,11 @@ impl<Req, Res> Shared<Req, Res> {
             running: AtomicBool::new(false),
             moved: Notify::new(),
         })
+    }
+
+    /// An instant in nanoseconds of the queue's own count.
+    pub(crate) fn nanos(&self, at: Instant) -> u64 {
+        nanos_since(self.epoch, at)
     }
 
     /// Something with the queue. Nothing of the user's runs in it.
@@ -109,12 +118,16 @@ impl<Req, Res> Shared<Req, Res> {
         let slot = Arc::new(Slot::new(entered));
         let mut place = Some(place);
         let (mut went, mut waker) = (None, None);
+        let due = Deadline::current().map(|end| Box::new(Due::new(entered, end.instant())));
+        let mut load_of = Some((slot.clone(), due));
         let mut push = |request, lane: Option<usize>| {
+            let (slot, due) = load_of.take()?;
             let load = Load {
                 request,
-                slot: slot.clone(),
+                slot,
                 weight,
-                end: Deadline::current().map(Deadline::instant),
+                at: self.nanos(entered),
+                due,
             };
             self.announce();
             let mut queue = self.queue.lock();
@@ -125,7 +138,7 @@ impl<Req, Res> Shared<Req, Res> {
                 return None;
             }
             let lane = lane.unwrap_or_else(|| queue.add_lane());
-            let (seq, woken) = queue.enter(lane, load, self.settings.hold, entered);
+            let (seq, woken) = queue.enter(lane, load, self.settings.hold);
             drop(queue);
             if let Some(place) = place.take() {
                 place.forget();

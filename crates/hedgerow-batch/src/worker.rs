@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::TryFutureExt as _;
 use futures::stream::{FuturesUnordered, Stream};
@@ -124,7 +124,7 @@ where
             flying: FuturesUnordered::new(),
             chosen: None,
             parts: VecDeque::new(),
-            timer: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             loads: Vec::new(),
         }
     }
@@ -222,20 +222,16 @@ where
         let Shared {
             settings, places, ..
         } = &*self.shared;
-        let loads = &mut self.loads;
+        let mut riders: Vec<Rider<Req, Res>> = Vec::new();
         self.shared.queue(|queue| {
             let size = preferred(&settings.preferred, queue.live_in(lane), settings.hold.size);
-            queue.take(
-                lane,
-                Hold {
-                    size,
-                    ..settings.hold
-                },
-                loads,
-            );
+            let hold = Hold {
+                size,
+                ..settings.hold
+            };
+            queue.take(lane, hold, &mut riders);
         });
-        places.add_permits(loads.len());
-        let riders: Vec<_> = loads.drain(..).map(Rider::from).collect();
+        places.add_permits(riders.len());
         self.shared.tell_moved();
         let search = settings
             .bisect
@@ -315,28 +311,28 @@ where
 
     fn announce(&self, trip: &Trip<Req, Res>, reason: Reason) {
         let story = &self.shared.story;
-        let (size, started) = (trip.flight.size(), trip.started);
+        let size = trip.flight.size();
         let twins: usize = trip.riders.iter().map(|rider| rider.twins.len()).sum();
         story.books.dispatched(size, twins, reason);
-        let wait = |entered: Instant| started.saturating_duration_since(entered);
+        let now = self.shared.nanos(trip.started);
+        let wait = |came: u64| Duration::from_nanos(now.saturating_sub(came));
         if reason != Reason::Bisect {
-            for slot in trip.riders.iter().flat_map(Rider::slots) {
-                story.books.waited(wait(slot.entered));
+            for rider in &trip.riders {
+                story.books.waited(wait(rider.at));
             }
         }
-        story.tell(|| {
-            let slots = trip.riders.iter().flat_map(Rider::slots);
-            BatchEvent::Dispatched {
-                size,
-                twins,
-                weight: trip.weight,
-                waited: slots
-                    .map(|slot| wait(slot.entered))
-                    .max()
-                    .unwrap_or_default(),
-                reason,
-                in_flight: self.flying.len() + 1,
-            }
+        story.tell(|| BatchEvent::Dispatched {
+            size,
+            twins,
+            weight: trip.weight,
+            waited: trip
+                .riders
+                .iter()
+                .map(|rider| wait(rider.at))
+                .max()
+                .unwrap_or_default(),
+            reason,
+            in_flight: self.flying.len() + 1,
         });
     }
 
@@ -344,7 +340,7 @@ where
     fn ground(&mut self, trip: Trip<Req, Res>, error: Option<S::Error>) {
         let landing = error.map_or(Landing::Panicked, |error| Landing::Failed(error.into()));
         let landed = Landed::Work(landing);
-        let parts = settle::settle(&self.shared, trip, landed, std::time::Duration::ZERO);
+        let parts = settle::settle(&self.shared, trip, landed, Duration::ZERO);
         self.parts.extend(parts.into_iter().flatten());
     }
 
