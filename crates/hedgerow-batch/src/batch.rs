@@ -8,11 +8,9 @@ use hedgerow_core::BoxError;
 
 use crate::error::{BatchError, SharedError};
 use crate::flight::Flight;
-use crate::slot::{Loss, Put, Slot};
+use crate::seat::{Cell, Seat};
+use crate::slot::{Loss, Put};
 use crate::story::Story;
-
-/// The reply cell of an item of this crate.
-pub(crate) type Cell<Res> = Slot<Res, BoxError, Flight>;
 
 /// Requests that go to the backend together, each with its own [`Reply`].
 ///
@@ -58,7 +56,7 @@ pub struct Item<Req, Res> {
 /// future; the item then waits for it.
 #[must_use = "an item whose reply is dropped gets no answer"]
 pub struct Reply<Res> {
-    slot: Arc<Cell<Res>>,
+    slot: Seat<Res>,
     flight: Arc<Flight>,
     /// Callers of identical items.
     twins: Option<Box<Twins<Res>>>,
@@ -66,7 +64,7 @@ pub struct Reply<Res> {
 }
 
 pub(crate) struct Twins<Res> {
-    pub(crate) slots: Vec<Arc<Cell<Res>>>,
+    pub(crate) slots: Vec<Seat<Res>>,
     pub(crate) copy: fn(&Res) -> Res,
 }
 
@@ -109,7 +107,7 @@ impl<Req, Res> Batch<Req, Res> {
 }
 
 impl<Res> Reply<Res> {
-    pub(crate) const fn new(slot: Arc<Cell<Res>>, flight: Arc<Flight>) -> Self {
+    pub(crate) const fn new(slot: Seat<Res>, flight: Arc<Flight>) -> Self {
         Self {
             slot,
             flight,
@@ -175,12 +173,12 @@ impl<Res> Reply<Res> {
     /// When the item came in.
     #[must_use]
     pub fn entered(&self) -> Instant {
-        self.slot.entered
+        self.flight.story.instant(self.slot.entered())
     }
 }
 
 /// Answers come from the backend: what does not end an item is an answer too many.
-pub(crate) fn put<Res>(slot: &Arc<Cell<Res>>, flight: &Arc<Flight>, result: Result<Res, BoxError>) {
+pub(crate) fn put<Res>(slot: &Seat<Res>, flight: &Arc<Flight>, result: Result<Res, BoxError>) {
     let ok = result.is_ok();
     match slot.put(result) {
         Put::Ended(with) => {
@@ -194,7 +192,7 @@ pub(crate) fn put<Res>(slot: &Arc<Cell<Res>>, flight: &Arc<Flight>, result: Resu
 }
 
 /// Errors come from the layer: an item that has ended already keeps its end.
-pub(crate) fn fail<Res>(slot: &Arc<Cell<Res>>, flight: &Arc<Flight>, error: BoxError) {
+pub(crate) fn fail<Res>(slot: &Seat<Res>, flight: &Arc<Flight>, error: BoxError) {
     if let Put::Ended(with) = slot.put(Err(error)) {
         ended(slot, with.as_ref(), false, &flight.story);
     }
@@ -205,9 +203,9 @@ fn ended<Res>(slot: &Cell<Res>, with: Option<&Arc<Flight>>, ok: bool, story: &St
         with.settle();
     }
     if ok {
-        story.answered(slot.entered);
+        story.answered(slot.entered());
     } else {
-        story.failed(slot.entered);
+        story.failed(slot.entered());
     }
 }
 
@@ -227,7 +225,7 @@ impl<Res> Drop for Reply<Res> {
     }
 }
 
-pub(crate) fn missing<Res>(slot: &Arc<Cell<Res>>, flight: &Arc<Flight>) {
+pub(crate) fn missing<Res>(slot: &Seat<Res>, flight: &Arc<Flight>) {
     flight.story.books.missing();
     let size = flight.size();
     fail(slot, flight, BatchError::MissingAnswer { size }.into());

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use hedgerow_core::BoxError;
 
-use crate::batch::Cell;
 use crate::error::BatchError;
+use crate::seat::Seat;
 use crate::shared::{Entered, Shared};
 
 /// Waits for the answer to one item.
@@ -22,7 +22,7 @@ pub struct ResponseFuture<Req, Res> {
 
 enum State<Req, Res> {
     Waiting {
-        slot: Arc<Cell<Res>>,
+        slot: Seat<Res>,
         shared: Arc<Shared<Req, Res>>,
         went: Option<(usize, u64)>,
     },

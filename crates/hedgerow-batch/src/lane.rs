@@ -1,12 +1,11 @@
 //! The items of one partition that wait, in the order in which they came.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::Cell;
 use crate::event::Reason;
 use crate::gaps::Gaps;
+use crate::seat::Seat;
 
 /// How many emptied places a lane may have more than items before it is packed.
 const SLACK: usize = 32;
@@ -37,7 +36,7 @@ impl Due {
 /// What an item is.
 pub(crate) struct Load<Req, Res> {
     pub(crate) request: Req,
-    pub(crate) slot: Arc<Cell<Res>>,
+    pub(crate) slot: Seat<Res>,
     pub(crate) weight: u64,
     /// When it came, in nanoseconds of the queue's own count.
     pub(crate) at: u64,

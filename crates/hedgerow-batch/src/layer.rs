@@ -20,7 +20,7 @@ use crate::policy::BatchPolicy;
 use crate::same::{Same, SameKey};
 use crate::service::Batching;
 use crate::shared::{Settings, Shared, Weigh};
-use crate::story::{Listener, Story};
+use crate::story::{Listener, Story, now};
 use crate::worker::Worker;
 
 /// Sends requests that come one by one to the backend together, and gives each caller its own answer.
@@ -112,7 +112,7 @@ use crate::worker::Worker;
 ///
 /// # Cost
 ///
-/// One allocation for each item, its reply cell, and half a dozen for each batch; two locks that nobody
+/// Reply cells are allocated 32 at a time, and half a dozen things for each batch; two locks that nobody
 /// holds for long. The bench `batching` measures both.
 ///
 /// # Source
@@ -411,6 +411,7 @@ where
         let story = Story {
             books: self.hub.books().clone(),
             listener: self.listener.clone(),
+            epoch: now(),
         };
         let shared = Shared::new(self.settings(), Arc::new(story));
         self.hub.add(&shared);

@@ -26,6 +26,7 @@ mod same;
 mod flying;
 mod flight;
 mod settle;
+mod seat;
 mod slot;
 mod story;
 mod books;

@@ -9,6 +9,7 @@ use slab::Slab;
 use crate::event::Reason;
 use crate::lane::{Due, Hold, Lane, Load};
 use crate::policy::{Until, Waiting};
+use crate::seat::Seats;
 
 /// Empty lanes beyond this are forgotten, with the rates that they knew.
 const SPARE_LANES: usize = 1_024;
@@ -29,8 +30,8 @@ pub(crate) struct Queue<Req, Res> {
     pub(crate) stage: Stage,
     /// Of the task, if it waits.
     pub(crate) worker: Option<Waker>,
-    /// Since when it counts nanoseconds.
-    epoch: Instant,
+    /// Where the next reply cell comes from: here, because this is locked anyway.
+    pub(crate) seats: Seats<Res>,
 }
 
 /// How far a service has come in its life.
@@ -54,7 +55,7 @@ pub(crate) enum Look {
 }
 
 impl<Req, Res> Queue<Req, Res> {
-    pub(crate) fn new(epoch: Instant) -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             lanes: Slab::new(),
             next_seq: 0,
@@ -65,12 +66,8 @@ impl<Req, Res> Queue<Req, Res> {
             flush_below: 0,
             stage: Stage::Open,
             worker: None,
-            epoch,
+            seats: Seats::new(),
         }
-    }
-
-    fn nanos(&self, at: Instant) -> u64 {
-        nanos_since(self.epoch, at)
     }
 
     /// How many items wait in a lane.
@@ -305,8 +302,8 @@ impl<Req, Res> Queue<Req, Res> {
         Some(id)
     }
 
-    /// What has become of a lane.
-    pub(crate) fn look(&self, id: usize, hold: Hold, now: Instant) -> Look {
+    /// What has become of a lane, `now`, which is `at` in nanoseconds.
+    pub(crate) fn look(&self, id: usize, hold: Hold, now: Instant, at: u64) -> Look {
         let lane = self.lanes.get(id);
         let Some((lane, first)) = lane.and_then(|lane| Some((lane, lane.first()?))) else {
             return Look::Empty;
@@ -320,7 +317,6 @@ impl<Req, Res> Queue<Req, Res> {
         if let Some(reason) = lane.pressing(hold, now) {
             return Look::Now(reason);
         }
-        let at = self.nanos(now);
         let nanos = Duration::from_nanos;
         Look::Ask(Waiting {
             count: lane.live,
@@ -351,13 +347,4 @@ impl<Req, Res> Queue<Req, Res> {
             self.mark(id);
         }
     }
-}
-
-/// How many nanoseconds after `epoch` this is: five hundred years at most.
-pub(crate) fn nanos_since(epoch: Instant, at: Instant) -> u64 {
-    let since = at.saturating_duration_since(epoch);
-    since
-        .as_secs()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(since.subsec_nanos()))
 }

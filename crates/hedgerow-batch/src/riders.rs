@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use hedgerow_core::{Copies, Deadline};
 
-use crate::batch::{Batch, Cell, Item, Reply, Twins};
+use crate::batch::{Batch, Item, Reply, Twins};
 use crate::flight::Flight;
 use crate::lane::{Due, Load};
 use crate::quiet::caught;
 use crate::same::Same;
+use crate::seat::Seat;
 
 /// An item of a batch, with the callers of those that are the same.
 pub(crate) struct Rider<Req, Res> {
     /// Until it is sent; then a copy of it, if it may be sent again.
     pub(crate) request: Option<Req>,
-    pub(crate) slot: Arc<Cell<Res>>,
-    pub(crate) twins: Vec<Arc<Cell<Res>>>,
+    pub(crate) slot: Seat<Res>,
+    pub(crate) twins: Vec<Seat<Res>>,
     pub(crate) weight: u64,
     /// When it came, in nanoseconds of the queue's own count.
     pub(crate) at: u64,
@@ -24,7 +25,7 @@ pub(crate) struct Rider<Req, Res> {
 
 impl<Req, Res> Rider<Req, Res> {
     /// Everybody who waits for it.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Arc<Cell<Res>>> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Seat<Res>> {
         self.twins.iter().chain([&self.slot])
     }
 

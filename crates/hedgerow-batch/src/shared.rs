@@ -8,16 +8,16 @@ use hedgerow_core::{BoxError, Copies, Deadline};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::batch::Cell;
 use crate::error::BatchError;
 use crate::event::BatchEvent;
 use crate::lane::{Due, Hold, Load};
 use crate::partition::Partition;
 use crate::policy::BatchPolicy;
-use crate::queue::{Queue, Stage, nanos_since};
+use crate::queue::{Queue, Stage};
 use crate::quiet::{caught, drop_quietly};
 use crate::same::Same;
-use crate::slot::{Leaving, Put, Slot};
+use crate::seat::{Cell, Seat};
+use crate::slot::{Leaving, Put};
 use crate::story::{Story, now};
 
 /// Says how heavy a request is.
@@ -39,8 +39,6 @@ pub(crate) struct Settings<Req, Res> {
 
 pub(crate) struct Shared<Req, Res> {
     queue: Mutex<Queue<Req, Res>>,
-    /// Since when the queue counts nanoseconds.
-    epoch: Instant,
     /// The places of the queue; those that items hold are forgotten, and added when they leave it.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) settings: Settings<Req, Res>,
@@ -54,7 +52,7 @@ pub(crate) struct Shared<Req, Res> {
 
 /// Where an item went.
 pub(crate) struct Entered<Res> {
-    pub(crate) slot: Arc<Cell<Res>>,
+    pub(crate) slot: Seat<Res>,
     /// The lane and the number; none if it was turned away.
     pub(crate) went: Option<(usize, u64)>,
 }
@@ -62,14 +60,12 @@ pub(crate) struct Entered<Res> {
 impl<Req, Res> Shared<Req, Res> {
     pub(crate) fn new(settings: Settings<Req, Res>, story: Arc<Story>) -> Arc<Self> {
         let partition = settings.partition.as_ref().map(|keys| keys.fresh());
-        let epoch = now();
-        let mut queue = Queue::new(epoch);
+        let mut queue = Queue::new();
         if partition.is_none() {
             queue.add_lane();
         }
         Arc::new(Self {
             queue: Mutex::new(queue),
-            epoch,
             places: Arc::new(Semaphore::new(settings.max_queued)),
             settings,
             partition,
@@ -77,11 +73,6 @@ impl<Req, Res> Shared<Req, Res> {
             running: AtomicBool::new(false),
             moved: Notify::new(),
         })
-    }
-
-    /// An instant in nanoseconds of the queue's own count.
-    pub(crate) fn nanos(&self, at: Instant) -> u64 {
-        nanos_since(self.epoch, at)
     }
 
     /// Something with the queue. Nothing of the user's runs in it.
@@ -114,36 +105,37 @@ impl<Req, Res> Shared<Req, Res> {
             .weigh
             .as_ref()
             .map_or(1, |weigh| weigh(&request));
-        let entered = now();
-        let slot = Arc::new(Slot::new(entered));
+        let came = now();
+        let at = self.story.nanos(came);
+        let mut due = Deadline::current().map(|end| Box::new(Due::new(came, end.instant())));
         let mut place = Some(place);
-        let (mut went, mut waker) = (None, None);
-        let due = Deadline::current().map(|end| Box::new(Due::new(entered, end.instant())));
-        let mut load_of = Some((slot.clone(), due));
+        let (mut entered, mut waker) = (None, None);
         let mut push = |request, lane: Option<usize>| {
-            let (slot, due) = load_of.take()?;
-            let load = Load {
-                request,
-                slot,
-                weight,
-                at: self.nanos(entered),
-                due,
-            };
             self.announce();
             let mut queue = self.queue.lock();
             self.story.books.entered();
+            let slot = queue.seats.take(at);
             if queue.stage != Stage::Open {
                 drop(queue);
-                self.turn_away(&load);
+                self.turn_away(&slot);
+                entered = Some(Entered { slot, went: None });
                 return None;
             }
+            let load = Load {
+                request,
+                slot: slot.clone(),
+                weight,
+                at,
+                due: due.take(),
+            };
             let lane = lane.unwrap_or_else(|| queue.add_lane());
             let (seq, woken) = queue.enter(lane, load, self.settings.hold);
             drop(queue);
             if let Some(place) = place.take() {
                 place.forget();
             }
-            went = Some((lane, seq));
+            let went = Some((lane, seq));
+            entered = Some(Entered { slot, went });
             waker = woken;
             Some(lane)
         };
@@ -156,7 +148,7 @@ impl<Req, Res> Shared<Req, Res> {
         if let Some(waker) = waker {
             waker.wake();
         }
-        Entered { slot, went }
+        entered.expect("a partition runs what it is given, once")
     }
 
     fn announce(&self) {
@@ -166,9 +158,9 @@ impl<Req, Res> Shared<Req, Res> {
     }
 
     /// It came while the service was closed.
-    fn turn_away(&self, load: &Load<Req, Res>) {
-        if let Put::Ended(_) = load.slot.put(Err(BatchError::Closed.into())) {
-            self.story.failed(load.slot.entered);
+    fn turn_away(&self, slot: &Cell<Res>) {
+        if let Put::Ended(_) = slot.put(Err(BatchError::Closed.into())) {
+            self.story.failed(slot.entered());
         }
     }
 
@@ -184,7 +176,7 @@ impl<Req, Res> Shared<Req, Res> {
     /// An item that was to be sent again, and now is not.
     pub(crate) fn strand_slot(&self, slot: &Cell<Res>) {
         if let Put::Ended(_) = slot.put(Err(BatchError::Aborted.into())) {
-            self.story.failed(slot.entered);
+            self.story.failed(slot.entered());
         }
     }
 
@@ -194,7 +186,7 @@ impl<Req, Res> Shared<Req, Res> {
             Leaving::Ended => {}
             Leaving::Sent(flight) => {
                 flight.leave();
-                self.story.cancelled(slot.entered, true);
+                self.story.cancelled(slot.entered(), true);
             }
             Leaving::Queued => {
                 let load = went.and_then(|(lane, seq)| self.queue.lock().leave(lane, seq));
@@ -203,7 +195,7 @@ impl<Req, Res> Shared<Req, Res> {
                     self.places.add_permits(1);
                 }
                 drop_quietly(load);
-                self.story.cancelled(slot.entered, false);
+                self.story.cancelled(slot.entered(), false);
                 self.tell_moved();
             }
         }
@@ -220,9 +212,9 @@ impl<Req, Res> Shared<Req, Res> {
         }
         self.places.add_permits(loads.len());
         for load in loads.drain(..) {
-            let error: BoxError = why(load.slot.entered).into();
+            let error: BoxError = why(self.story.instant(load.at)).into();
             if let Put::Ended(_) = load.slot.put(Err(error)) {
-                self.story.failed(load.slot.entered);
+                self.story.failed(load.slot.entered());
             }
             drop_quietly(load);
         }
@@ -323,6 +315,7 @@ mod tests {
         let story = Story {
             books: layer.hub.books().clone(),
             listener: None,
+            epoch: now(),
         };
         let shared = Shared::new(layer.settings(), Arc::new(story));
         for n in 0..5_000 {

@@ -4,15 +4,15 @@
 //! first, or its caller leaves first. Who brought the end about is told so, and counts it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use crate::sync::Mutex;
 
 /// A reply cell. `F` is what an item is sent with: a flight.
 pub(crate) struct Slot<Res, Err, F> {
-    /// When the item came in.
-    pub(crate) entered: Instant,
+    /// When the item came in, in nanoseconds of its layer's count.
+    entered: AtomicU64,
     cell: Mutex<Cell<Res, Err, F>>,
 }
 
@@ -65,14 +65,24 @@ pub(crate) enum Loss {
 }
 
 impl<Res, Err, F> Slot<Res, Err, F> {
-    pub(crate) fn new(entered: Instant) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            entered,
+            entered: AtomicU64::new(0),
             cell: Mutex::new(Cell {
                 stage: Stage::Queued,
                 waker: None,
             }),
         }
+    }
+
+    /// An item comes. Told before anybody else has the cell.
+    pub(crate) fn open(&self, at: u64) {
+        self.entered.store(at, Ordering::Relaxed);
+    }
+
+    /// When it came, in nanoseconds of its layer's count.
+    pub(crate) fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// The item goes to the backend, or goes there again. False if nobody waits for it any more.

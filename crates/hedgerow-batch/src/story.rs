@@ -17,6 +17,8 @@ pub(crate) type Listener = Arc<dyn Recorder<BatchEvent> + Send + Sync>;
 pub(crate) struct Story {
     pub(crate) books: Arc<Books>,
     pub(crate) listener: Option<Listener>,
+    /// Since when nanoseconds are counted.
+    pub(crate) epoch: Instant,
 }
 
 impl Story {
@@ -33,24 +35,40 @@ impl Story {
         }
     }
 
-    pub(crate) fn answered(&self, entered: Instant) {
+    /// An instant in nanoseconds since the epoch: five hundred years at most.
+    pub(crate) fn nanos(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch);
+        let seconds = since.as_secs().saturating_mul(1_000_000_000);
+        seconds.saturating_add(u64::from(since.subsec_nanos()))
+    }
+
+    /// The instant of so many nanoseconds since the epoch.
+    pub(crate) fn instant(&self, nanos: u64) -> Instant {
+        self.epoch + Duration::from_nanos(nanos)
+    }
+
+    fn since(&self, entered: u64) -> Duration {
+        Duration::from_nanos(self.nanos(now()).saturating_sub(entered))
+    }
+
+    pub(crate) fn answered(&self, entered: u64) {
         self.books.answered();
         self.tell(|| BatchEvent::Answered {
-            elapsed: since(entered),
+            elapsed: self.since(entered),
         });
     }
 
-    pub(crate) fn failed(&self, entered: Instant) {
+    pub(crate) fn failed(&self, entered: u64) {
         self.books.failed();
         self.tell(|| BatchEvent::Failed {
-            elapsed: since(entered),
+            elapsed: self.since(entered),
         });
     }
 
-    pub(crate) fn cancelled(&self, entered: Instant, dispatched: bool) {
+    pub(crate) fn cancelled(&self, entered: u64, dispatched: bool) {
         self.books.cancelled(dispatched);
         self.tell(|| BatchEvent::Cancelled {
-            elapsed: since(entered),
+            elapsed: self.since(entered),
             dispatched,
         });
     }
@@ -59,8 +77,4 @@ impl Story {
 /// tokio's clock.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-fn since(then: Instant) -> Duration {
-    now().saturating_duration_since(then)
 }

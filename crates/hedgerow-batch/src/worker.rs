@@ -180,12 +180,15 @@ where
         if let Some(part) = self.parts.pop_front() {
             return Some(Chosen::Part(part));
         }
-        let Shared { settings, .. } = &*self.shared;
+        let Shared {
+            settings, story, ..
+        } = &*self.shared;
         loop {
             let now = now();
+            let at = story.nanos(now);
             let (lane, look) = self.shared.queue(|queue| {
                 let lane = queue.next_dirty()?;
-                Some((lane, queue.look(lane, settings.hold, now)))
+                Some((lane, queue.look(lane, settings.hold, now, at)))
             })?;
             let waiting = match look {
                 Look::Empty => continue,
@@ -314,7 +317,7 @@ where
         let size = trip.flight.size();
         let twins: usize = trip.riders.iter().map(|rider| rider.twins.len()).sum();
         story.books.dispatched(size, twins, reason);
-        let now = self.shared.nanos(trip.started);
+        let now = story.nanos(trip.started);
         let wait = |came: u64| Duration::from_nanos(now.saturating_sub(came));
         if reason != Reason::Bisect {
             for rider in &trip.riders {

@@ -14,7 +14,7 @@ type Cell = Slot<u32, u32, u32>;
 #[test]
 fn loom_a_result_and_a_leaving_caller_end_an_item_once() {
     loom::model(|| {
-        let slot = Counted::new(Cell::new(crate::story::now()));
+        let slot = Counted::new(Cell::new());
         let flight = std::sync::Arc::new(1);
         assert!(slot.send(&flight));
         let ends = Counted::new(AtomicUsize::new(0));
@@ -37,7 +37,7 @@ fn loom_a_result_and_a_leaving_caller_end_an_item_once() {
 #[test]
 fn loom_a_waiting_caller_is_woken_by_its_result() {
     loom::model(|| {
-        let slot = Counted::new(Cell::new(crate::story::now()));
+        let slot = Counted::new(Cell::new());
         let backend = thread::spawn({
             let slot = slot.clone();
             move || drop(slot.put(Ok(7)))
@@ -51,7 +51,7 @@ fn loom_a_waiting_caller_is_woken_by_its_result() {
 #[test]
 fn loom_a_released_reply_of_a_flight_that_lands_is_missing_once() {
     loom::model(|| {
-        let slot = Counted::new(Cell::new(crate::story::now()));
+        let slot = Counted::new(Cell::new());
         let flight = std::sync::Arc::new(1);
         assert!(slot.send(&flight));
         let holder = thread::spawn({

@@ -47,7 +47,7 @@ enum End {
 }
 
 fn check(steps: &[Step]) {
-    let slot = Slot::<u32, u32, u32>::new(crate::story::now());
+    let slot = Slot::<u32, u32, u32>::new();
     let cx = Context::from_waker(Waker::noop());
     let mut model = Model::default();
     let mut flight = Arc::new(0);
