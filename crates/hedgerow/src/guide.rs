@@ -6,6 +6,7 @@
 //! * [`observing`]: predict before you hedge, state by key, metrics and traces, saving what was learnt.
 //! * [`retry`]: tries, waits, timeouts, deadlines, and one budget for retries and hedges.
 //! * [`admission`]: which limit, which queue, which rate, with numbers; two ways in.
+//! * [`batching`]: many calls, one dispatch; which policy when, and whom a fault reaches.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`cascade`]: several services, from the cheapest to the last resort, as one.
 //! * [`configuration`]: a stack as a file, with every key.
@@ -35,6 +36,10 @@ pub mod retry {}
 #[cfg(all(feature = "complete", feature = "hedge", feature = "stacks"))]
 #[doc = include_str!("guide/admission.md")]
 pub mod admission {}
+
+#[cfg(feature = "batch")]
+#[doc = include_str!("guide/batching.md")]
+pub mod batching {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]

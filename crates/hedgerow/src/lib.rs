@@ -103,6 +103,12 @@ pub use hedgerow_retry::{
     StopReason, TimedOut, TimeoutEvent, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
 };
 
+#[cfg(feature = "batch")]
+pub use hedgerow_batch::{
+    Batch, BatchBuildError, BatchError, BatchEvent, BatchHandle, BatchLayer, BatchPolicy,
+    BatchStats, Batching, from_vec,
+};
+
 #[cfg(feature = "complete")]
 #[doc(hidden)]
 pub use crate::complete::how;
@@ -143,6 +149,13 @@ pub mod admission {
     pub use hedgerow_admission::*;
 }
 
+/// All of batching: its policies, what a backend gets, what the layer tells.
+#[cfg(feature = "batch")]
+pub mod batch {
+    #[doc(inline)]
+    pub use hedgerow_batch::*;
+}
+
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
 
@@ -155,6 +168,8 @@ pub use hedgerow_latency::hlog;
 pub mod crates {
     #[cfg(feature = "admission")]
     pub use hedgerow_admission as admission;
+    #[cfg(feature = "batch")]
+    pub use hedgerow_batch as batch;
     #[cfg(feature = "hedge")]
     pub use hedgerow_hedge as hedge;
     #[cfg(feature = "http")]
