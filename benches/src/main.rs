@@ -15,6 +15,7 @@ mod bars;
 mod table;
 mod overhead;
 mod saturated;
+mod batching;
 
 use std::process::ExitCode;
 
@@ -33,11 +34,14 @@ enum Bench {
     Overhead(overhead::Options),
     /// What a limit costs when nearly every call waits, beside tower's.
     Saturated(saturated::Options),
+    /// What batching costs an item, beside other batchers.
+    Batching(batching::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().bench {
         Bench::Overhead(options) => overhead::run(&options),
         Bench::Saturated(options) => saturated::run(&options),
+        Bench::Batching(options) => batching::run(&options),
     }
 }
