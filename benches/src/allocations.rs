@@ -54,13 +54,22 @@ pub(crate) fn during(f: impl FnOnce()) -> usize {
 }
 
 fn portion(run: &mut dyn FnMut(u64) -> f64, calls: u64) -> (usize, usize) {
+    let mut bytes = 0;
+    let count = counted(|| run(calls), &mut bytes);
+    (count, bytes)
+}
+
+/// Allocations and reallocations while `run` runs.
+pub(crate) fn during(run: impl FnOnce()) -> usize {
+    counted(run, &mut 0)
+}
+
+fn counted<T>(run: impl FnOnce() -> T, bytes: &mut usize) -> usize {
     let region = Region::new(ALLOCATOR);
-    run(calls);
+    run();
     let change = region.change();
-    (
-        change.allocations + change.reallocations,
-        change.bytes_allocated,
-    )
+    *bytes = change.bytes_allocated;
+    change.allocations + change.reallocations
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use futures::TryFutureExt as _;
 use hedgerow::policy::BackoffConfig;
 use hedgerow::{
-    AdmissionLayer, AwaitFirstContentLayer, CacheLayer, Cascade, CoalesceLayer, DeadlineLayer, Gate,
-    HedgeLayer, Latency, LatencyLayer, MemoryStore, Rate, ReplayBodyLayer, RetryLayer, Tier,
+    AdmissionLayer, AwaitFirstContentLayer, CacheLayer, Cascade, CoalesceLayer, DeadlineLayer,
+    Gate, HedgeLayer, Latency, LatencyLayer, MemoryStore, Rate, ReplayBodyLayer, RetryLayer, Tier,
     TimeoutLayer, Won, hedge,
 };
 use tower::hedge::Hedge;

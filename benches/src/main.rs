@@ -17,6 +17,7 @@ mod bars;
 mod table;
 mod overhead;
 mod saturated;
+mod batching;
 mod keys;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Bench {
     Saturated(saturated::Options),
     /// What the ready-made keys of a cache cost, and how engines of memory stores keep a trace.
     Keys(keys::Options),
+    /// What batching costs an item, beside other batchers.
+    Batching(batching::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -45,5 +48,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Overhead(options) => overhead::run(&options),
         Bench::Saturated(options) => saturated::run(&options),
         Bench::Keys(options) => keys::run(&options),
+        Bench::Batching(options) => batching::run(&options),
     }
 }

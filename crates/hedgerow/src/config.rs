@@ -2,7 +2,7 @@
 //!
 //! [`StackConfig`] is a whole stack, a list of [`LayerConfig`]s from the outside in; each layer's
 //! configuration can also be built alone ([`HedgeConfig::build`]). [`CascadeConfig`] is a cascade, a list
-//! of [`TierConfig`]s, as a file of its own. All of them are plain serde structs:
+//! of [`TierConfig`]s, as a file of its own; so is [`BatchConfig`], a batching layer. All of them are plain serde structs:
 //! TOML is the format of files, JSON has the same shape. The guide's page
 //! [`configuration`](crate::guide::configuration) has the format with every key.
 //!
@@ -25,6 +25,7 @@ mod bodies;
 mod first;
 mod send_deadline;
 mod cascade;
+mod batch;
 mod time;
 mod default;
 mod member;
@@ -52,6 +53,7 @@ pub use self::admission::{
     QueueConfig, RateConfig, WaitsIn,
 };
 pub use self::assemble::Stack;
+pub use self::batch::{BatchConfig, BatchStrategy};
 pub use self::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 pub use self::budget::{BudgetConfig, BudgetName, BudgetShare};
 pub use self::cascade::{CascadeConfig, CascadePlan, SpendCapConfig, TierConfig};

@@ -8,6 +8,7 @@
 //! * [`retry`]: tries, waits, timeouts, deadlines, and one budget for retries and hedges.
 //! * [`admission`]: which limit, which queue, which rate, with numbers; two ways in.
 //! * [`caching`]: identical calls share one, answers are kept; keys, stores, several answers a key.
+//! * [`batching`]: many calls, one dispatch; which policy when, and whom a fault reaches.
 //! * [`plain_futures`]: race and hedge without tower.
 //! * [`cascade`]: several services, from the cheapest to the last resort, as one.
 //! * [`configuration`]: a stack as a file, with every key.
@@ -50,6 +51,10 @@ pub mod admission {}
 #[cfg(feature = "cache")]
 #[doc = include_str!("guide/caching.md")]
 pub mod caching {}
+
+#[cfg(feature = "batch")]
+#[doc = include_str!("guide/batching.md")]
+pub mod batching {}
 
 #[cfg(feature = "hedge")]
 #[doc = include_str!("guide/plain_futures.md")]

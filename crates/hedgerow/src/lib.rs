@@ -115,6 +115,11 @@ pub use hedgerow_retry::{
     StopReason, TimedOut, TimeoutEvent, TimeoutLayer, TimeoutsAreCutOff, TryInfo, TryOutcome, Wait,
 };
 
+#[cfg(feature = "batch")]
+pub use hedgerow_batch::{
+    Batch, BatchBuildError, BatchError, BatchEvent, BatchHandle, BatchLayer, BatchPolicy,
+    BatchStats, Batching, from_vec,
+};
 #[cfg(feature = "cache")]
 pub use hedgerow_cache::{
     CacheLayer, CacheStatus, CoalesceLayer, KeyPolicy, MemoryStore, SampleCacheLayer,
@@ -152,7 +157,12 @@ pub use hedgerow_admission::{
 /// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines,
 /// `FirstMetrics` and `FirstTraces` for answers that are held until their first frame or content,
 /// `CacheMetrics` and `CacheTraces` for caches and coalescers.
-#[cfg(any(feature = "cache", feature = "hedge", feature = "http", feature = "retry"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "hedge",
+    feature = "http",
+    feature = "retry"
+))]
 pub mod telemetry {
     #[cfg(all(feature = "cache", feature = "metrics"))]
     pub use hedgerow_cache::telemetry::Metrics as CacheMetrics;
@@ -186,6 +196,13 @@ pub mod cache {
     pub use hedgerow_cache::*;
 }
 
+/// All of batching: its policies, what a backend gets, what the layer tells.
+#[cfg(feature = "batch")]
+pub mod batch {
+    #[doc(inline)]
+    pub use hedgerow_batch::*;
+}
+
 #[cfg(feature = "testing")]
 pub use hedgerow_core::testing;
 
@@ -198,6 +215,8 @@ pub use hedgerow_latency::hlog;
 pub mod crates {
     #[cfg(feature = "admission")]
     pub use hedgerow_admission as admission;
+    #[cfg(feature = "batch")]
+    pub use hedgerow_batch as batch;
     #[cfg(feature = "cache")]
     pub use hedgerow_cache as cache;
     #[cfg(feature = "hedge")]

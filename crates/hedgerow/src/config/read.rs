@@ -110,6 +110,18 @@ where
 /// if what stands in its place is none.
 pub(crate) type WithList<T, I> = (Option<T>, Option<Vec<Option<I>>>);
 
+/// Reads what has no list in it.
+pub(crate) fn whole<T: for<'de> Deserialize<'de>>(
+    mut root: Value,
+    schema: &Value,
+    mistakes: &mut Mistakes,
+) -> Option<T> {
+    match check(&mut root, schema, "", mistakes) {
+        Verdict::Usable => finish(root, "", mistakes),
+        Verdict::Broken => None,
+    }
+}
+
 /// Reads the items of the list at `key` one by one, so that a broken one does not hide what is wrong
 /// with others. `hint` says what to write where there is no list.
 pub(crate) fn with_list<T, I>(
@@ -126,10 +138,7 @@ where
         .as_object_mut()
         .and_then(|table| table.remove(key))
         .unwrap_or_else(|| Value::Array(Vec::new()));
-    let whole = match check(&mut root, schema, "", mistakes) {
-        Verdict::Usable => finish(root, "", mistakes),
-        Verdict::Broken => None,
-    };
+    let whole = whole(root, schema, mistakes);
     let one = &schema["properties"][key]["items"];
     let Value::Array(items) = &mut list else {
         mistakes.refuse(key, list, hint);

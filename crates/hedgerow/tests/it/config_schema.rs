@@ -1,8 +1,8 @@
 //! The schema and the description are those of the structs, and complete.
 
 use hedgerow::config::{
-    CascadeConfig, Describe, Description, HedgeConfig, LayerConfig, StackConfig, TierConfig,
-    VERSION,
+    BatchConfig, CascadeConfig, Describe, Description, HedgeConfig, LayerConfig, StackConfig,
+    TierConfig, VERSION,
 };
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ fn every_key_has_a_description_and_a_default_or_is_required() {
     complete(&StackConfig::schema(), 17);
     // The cascade, its spend cap, the tier, its latency, its hedge with the budget's table.
     complete(&CascadeConfig::schema(), 6);
+    complete(&BatchConfig::schema(), 1);
 }
 
 fn complete(schema: &Value, objects_within: usize) {

@@ -21,6 +21,7 @@ mod config_contract;
 mod config_order;
 mod config_guide;
 mod config_hostile;
+mod config_batch;
 mod config_cascade;
 mod respond;
 mod stacks;

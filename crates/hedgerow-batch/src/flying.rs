@@ -1,0 +1,95 @@
+//! The task's side of a batch that is with the backend.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hedgerow_core::Deadline;
+use tokio::task::coop::unconstrained;
+use tokio::time::Sleep;
+
+use crate::event::BatchOutcome;
+use crate::flight::{Flight, Landing};
+use crate::riders::Rider;
+
+/// A batch that is with the backend: resolves when its future has ended.
+pub(crate) struct Flying<Req, Res> {
+    pub(crate) trip: Option<Trip<Req, Res>>,
+    timer: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Deadline>,
+}
+
+/// What is known of a batch when it lands.
+pub(crate) struct Trip<Req, Res> {
+    pub(crate) flight: Arc<Flight>,
+    /// Where its items waited.
+    pub(crate) lane: usize,
+    pub(crate) riders: Vec<Rider<Req, Res>>,
+    pub(crate) weight: u64,
+    pub(crate) started: Instant,
+    /// How many dispatches the search for what poisons the batch may still take.
+    pub(crate) search: Option<Arc<AtomicU32>>,
+}
+
+/// How it landed.
+pub(crate) enum Landed {
+    Work(Landing),
+    TimedOut,
+}
+
+impl<Req, Res> Flying<Req, Res> {
+    pub(crate) fn new(
+        trip: Trip<Req, Res>,
+        timeout: Option<Duration>,
+        deadline: Option<Deadline>,
+    ) -> Self {
+        Self {
+            trip: Some(trip),
+            timer: timeout.map(|after| Box::pin(tokio::time::sleep(after))),
+            deadline,
+        }
+    }
+}
+
+impl<Req, Res> Future for Flying<Req, Res> {
+    type Output = Option<(Trip<Req, Res>, Landed)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(trip) = &this.trip else {
+            return Poll::Ready(None);
+        };
+        let landed = match trip.flight.poll(this.deadline, cx) {
+            Poll::Ready(landing) => Landed::Work(landing),
+            Poll::Pending => {
+                // Outside of the task's cooperative budget, which the backend may have used up.
+                let over = this
+                    .timer
+                    .as_mut()
+                    .is_some_and(|timer| pin!(unconstrained(timer)).poll(cx).is_ready());
+                if !over {
+                    return Poll::Pending;
+                }
+                trip.flight.ground();
+                Landed::TimedOut
+            }
+        };
+        Poll::Ready(this.trip.take().map(|trip| (trip, landed)))
+    }
+}
+
+impl<Req, Res> Unpin for Flying<Req, Res> {}
+
+impl Landed {
+    pub(crate) const fn outcome(&self) -> BatchOutcome {
+        match self {
+            Self::Work(Landing::Done) => BatchOutcome::Done,
+            Self::Work(Landing::Failed(_)) => BatchOutcome::Failed,
+            Self::Work(Landing::Panicked) => BatchOutcome::Panicked,
+            Self::Work(Landing::Abandoned) => BatchOutcome::Abandoned,
+            Self::TimedOut => BatchOutcome::TimedOut,
+        }
+    }
+}
