@@ -131,7 +131,7 @@ async fn a_tonic_client_tells_a_server_by_grpc_timeout() {
     let mut question = tonic::Request::new("question".to_owned());
     question.set_timeout(HOUR);
     let codec = ProstCodec::<String, String>::default();
-    let path = hyper::http::uri::PathAndQuery::from_static("/test.Echo/Say");
+    let path = http::uri::PathAndQuery::from_static("/test.Echo/Say");
     client.ready().await.expect("lazy");
     let _ = soon(client.unary(question, path.clone(), codec)).await;
     let (header, left) = soon(told.recv()).await.expect("it was asked");

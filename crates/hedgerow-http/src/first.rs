@@ -14,7 +14,7 @@ pub use self::error::StreamBroken;
 pub use self::event::{Awaited, FirstEvent, HeldStream};
 pub use self::future::AwaitFirstFuture;
 #[cfg(feature = "llm")]
-pub use self::known::{ByPath, KnownFormat};
+pub use self::known::{Blame, ByPath, KnownFormat};
 pub use self::layer::{AwaitFirstContentLayer, AwaitFirstFrameLayer};
 pub use self::seen::{FirstFrame, Seen, StreamFormat, Wanted};
 pub use self::service::AwaitFirst;

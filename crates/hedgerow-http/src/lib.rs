@@ -47,7 +47,7 @@ pub use crate::first::{
     FirstEvent, FirstFrame, HeldStream, Seen, StreamBroken, StreamFormat, Wanted,
 };
 #[cfg(feature = "llm")]
-pub use crate::first::{ByPath, KnownFormat};
+pub use crate::first::{Blame, ByPath, KnownFormat};
 #[cfg(feature = "tonic")]
 pub use crate::grpc::{GrpcLayer, GrpcService, TonicBodies};
 pub use crate::judge::{AnthropicJudge, OpenAiJudge};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hedgerow::BoxError;
+use hedgerow::crates::http::Blame;
 use hedgerow::crates::http::sse::SseError;
 use hedgerow_core::{Class, Classify, Pushback, cause_ref};
 use http::StatusCode;
@@ -143,10 +144,10 @@ impl ApiError {
     pub fn class(&self) -> Class {
         let retryable = match self.pushback.again {
             Some(wanted) => wanted,
-            None if self.is_spent() => false,
-            None => match self.told_status() {
-                Some(status) => self.provider.wants_again(status),
-                None => !self.is_final(),
+            None => match (self.blame(), self.told_status()) {
+                (Blame::Spent, _) | (Blame::Request, None) => false,
+                (_, Some(status)) => self.provider.wants_again(status),
+                (_, None) => true,
             },
         };
         if retryable {
@@ -167,50 +168,10 @@ impl ApiError {
         (400..600).contains(&code).then_some(code)
     }
 
-    /// Money or quota has come to an end: waiting does not bring it back.
-    fn is_spent(&self) -> bool {
-        self.says(&SPENT)
-    }
-
-    /// By its sort the same request would meet it again.
-    fn is_final(&self) -> bool {
-        self.says(&FINAL) && !self.says(&PASSING)
-    }
-
-    fn says(&self, words: &[&str]) -> bool {
-        let told = [self.kind.as_deref(), self.code.as_deref()];
-        told.iter().flatten().any(|word| words.contains(word))
+    fn blame(&self) -> Blame {
+        Blame::of(self.kind.as_deref(), self.code.as_deref())
     }
 }
-
-/// Waiting does not bring it back.
-const SPENT: [&str; 3] = [
-    "billing_error",
-    "billing_hard_limit_reached",
-    "insufficient_quota",
-];
-
-/// The request, the key or the model is at fault.
-const FINAL: [&str; 15] = [
-    "authentication_error",
-    "content_filter",
-    "content_policy_violation",
-    "context_length_exceeded",
-    "invalid_api_key",
-    "invalid_image",
-    "invalid_prompt",
-    "invalid_request_error",
-    "invalid_type",
-    "invalid_value",
-    "model_not_found",
-    "not_found_error",
-    "permission_denied",
-    "permission_error",
-    "request_too_large",
-];
-
-/// It passes, whatever else is said with it.
-const PASSING: [&str; 3] = ["overloaded_error", "rate_limit_exceeded", "server_error"];
 
 impl Provider {
     /// Whether the same request may be answered later, by the status.

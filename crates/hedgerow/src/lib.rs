@@ -84,7 +84,7 @@ pub use hedgerow_http::{
     sent, sse,
 };
 #[cfg(feature = "llm")]
-pub use hedgerow_http::{ByPath, KnownFormat};
+pub use hedgerow_http::{Blame, ByPath, KnownFormat};
 
 #[cfg(feature = "latency")]
 pub use hedgerow_latency::{Latency, LatencyLayer, Snapshot, WindowError};

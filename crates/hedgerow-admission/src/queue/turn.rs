@@ -118,7 +118,7 @@ impl State {
                 self.refuse(id, reason, now, wakes);
             }
             (Decision::Wait { .. } | Decision::Failed, Some(reason)) => {
-                self.refuse(id, reason, now, wakes)
+                self.refuse(id, reason, now, wakes);
             }
             (Decision::Wait { until, own_key }, None) => {
                 if ask.patience.unwrap_or(rules.max_wait).is_zero() {

@@ -10,6 +10,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use self::choices::Choices;
+pub use self::failure::Blame;
 use self::failure::{Failure, class_of};
 use super::seen::{Seen, StreamFormat, Wanted};
 use crate::sse::Event;

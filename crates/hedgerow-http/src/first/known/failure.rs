@@ -5,15 +5,44 @@ use std::borrow::Cow;
 use hedgerow_core::Class;
 use serde::Deserialize;
 
-/// Another attempt would end the same way: the request, the key, the account or the model is at fault.
-const FINAL: [&str; 18] = [
-    "authentication_error",
+/// What a provider's words for an error, its type and its code, say of another attempt.
+///
+/// # Examples
+///
+/// ```
+/// use hedgerow_http::Blame;
+///
+/// assert_eq!(Blame::of(Some("rate_limit_error"), None), Blame::Passing);
+/// let code = Some("context_length_exceeded");
+/// assert_eq!(Blame::of(Some("invalid_request_error"), code), Blame::Request);
+/// assert_eq!(Blame::of(Some("requests"), Some("insufficient_quota")), Blame::Spent);
+/// ```
+///
+/// # Source
+///
+/// The error tables of OpenAI's and Anthropic's APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blame {
+    /// Money or a quota has come to an end: waiting does not bring it back.
+    Spent,
+    /// The request, the key, the account or the model is at fault: another attempt would end the same way.
+    Request,
+    /// It passes, or the words are not known.
+    Passing,
+}
+
+const SPENT: [&str; 3] = [
     "billing_error",
     "billing_hard_limit_reached",
+    "insufficient_quota",
+];
+
+const REQUEST: [&str; 15] = [
+    "authentication_error",
     "content_filter",
     "content_policy_violation",
     "context_length_exceeded",
-    "insufficient_quota",
     "invalid_api_key",
     "invalid_image",
     "invalid_prompt",
@@ -29,6 +58,26 @@ const FINAL: [&str; 18] = [
 
 /// Codes that say the opposite of whatever type they come with.
 const PASSING: [&str; 3] = ["overloaded_error", "rate_limit_exceeded", "server_error"];
+
+impl Blame {
+    /// What the type and the code of an error object say together.
+    #[must_use]
+    pub fn of(kind: Option<&str>, code: Option<&str>) -> Self {
+        let say = |list: &[&str]| {
+            [kind, code]
+                .iter()
+                .flatten()
+                .any(|word| list.contains(word))
+        };
+        if say(&SPENT) {
+            Self::Spent
+        } else if say(&REQUEST) && !say(&PASSING) {
+            Self::Request
+        } else {
+            Self::Passing
+        }
+    }
+}
 
 /// An error object, or a text in its place.
 #[derive(Deserialize)]
@@ -70,12 +119,9 @@ pub(super) fn class_of(kind: Option<&str>, code: Option<&Code<'_>>) -> Class {
         },
         Some(Code::Other(_)) | None => None,
     };
-    let told = [name, kind];
-    let is = |list: &[&str]| told.iter().flatten().any(|told| list.contains(told));
-    if is(&FINAL) && !is(&PASSING) {
-        Class::Fatal
-    } else {
-        Class::RETRYABLE
+    match Blame::of(kind, name) {
+        Blame::Spent | Blame::Request => Class::Fatal,
+        Blame::Passing => Class::RETRYABLE,
     }
 }
 
