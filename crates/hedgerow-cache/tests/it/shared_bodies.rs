@@ -297,6 +297,8 @@ proptest! {
             let service = CoalesceLayer::new(by_path).share(share).layer(backend);
             let mut readers = Vec::new();
             let mut sent = 0_usize;
+            // The furthest that anybody has read: so far the body was asked.
+            let mut asked = 0_usize;
             for (deed, at) in deeds {
                 match deed {
                     0 => if let Ok(response) = service.clone().oneshot(get("/a")).await {
@@ -314,7 +316,10 @@ proptest! {
                             std::task::Poll::Ready(Some(Ok(frame))) => {
                                 let data = frame.into_data().unwrap();
                                 prop_assert_eq!(&*data, &vec![*seen as u8; 1 + *seen % 13][..]);
+                                let kept: usize = (*seen..asked).map(|n| 1 + n % 13).sum();
+                                prop_assert!(kept <= bound || asked - *seen == 1, "{kept} kept of {bound}");
                                 *seen += 1;
+                                asked = asked.max(*seen);
                             }
                             std::task::Poll::Ready(Some(Err(error))) => {
                                 prop_assert!(cause_ref::<FellBehind>(&*error).is_some(), "{error:?}");
