@@ -1,4 +1,4 @@
-//! Dedup in front of a database, as a DataLoader does it: a page asks for its authors one by one, and each is
+//! Dedup in front of a database, as a data loader does it: a page asks for its authors one by one, and each is
 //! read once, however many ask and however often.
 
 #![expect(clippy::print_stdout, reason = "a program that says what it does")]

@@ -45,14 +45,6 @@ pub(crate) fn per_call(runtime: &Runtime, case: Case) -> Allocations {
     }
 }
 
-/// How often `f` allocates and reallocates.
-pub(crate) fn during(f: impl FnOnce()) -> usize {
-    let region = Region::new(ALLOCATOR);
-    f();
-    let change = region.change();
-    change.allocations + change.reallocations
-}
-
 fn portion(run: &mut dyn FnMut(u64) -> f64, calls: u64) -> (usize, usize) {
     let mut bytes = 0;
     let count = counted(|| run(calls), &mut bytes);

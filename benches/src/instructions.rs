@@ -78,13 +78,9 @@ fn count(case: Case, calls: u64) -> anyhow::Result<u64> {
 pub(crate) fn collected(output: &Output) -> anyhow::Result<u64> {
     let told = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "valgrind failed:\n{told}");
-    collected(&told)
-}
-
-/// The count in what valgrind said.
-pub(crate) fn collected(told: &str) -> anyhow::Result<u64> {
     told.lines()
         .find_map(|line| line.split_once("Collected :"))
         .and_then(|(_, count)| count.trim().parse().ok())
         .with_context(|| format!("no count in what valgrind said:\n{told}"))
 }
+
