@@ -17,6 +17,7 @@ mod bars;
 mod table;
 mod overhead;
 mod saturated;
+#[cfg(feature = "batching")]
 mod batching;
 mod keys;
 
@@ -40,6 +41,7 @@ enum Bench {
     /// What the ready-made keys of a cache cost, and how engines of memory stores keep a trace.
     Keys(keys::Options),
     /// What batching costs an item, beside other batchers.
+    #[cfg(feature = "batching")]
     Batching(batching::Options),
 }
 
@@ -48,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Overhead(options) => overhead::run(&options),
         Bench::Saturated(options) => saturated::run(&options),
         Bench::Keys(options) => keys::run(&options),
+        #[cfg(feature = "batching")]
         Bench::Batching(options) => batching::run(&options),
     }
 }
