@@ -7,6 +7,7 @@ mod broken;
 mod sent;
 mod respond;
 mod deadline;
+mod cached;
 
 use std::time::Duration;
 

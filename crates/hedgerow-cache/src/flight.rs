@@ -127,9 +127,8 @@ impl<T> Seat<T> {
         match polled {
             Ok(Poll::Pending) => {
                 *flight.cabin.lock() = Cabin::Aboard(future);
-                if flight.bell.crew.lock().rest() {
-                    cx.waker().wake_by_ref();
-                }
+                let wake = flight.bell.crew.lock().rest();
+                wake_all(wake.into_iter().flatten());
                 Poll::Pending
             }
             Ok(Poll::Ready(result)) => {

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hedgerow_core::ReplayBody;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use hedgerow_core::{BodyBytes, ReplayBody};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -275,6 +276,36 @@ where
             }),
             State::Passing(_) => None,
         }
+    }
+}
+
+/// The bytes of a body that is shared and that nobody has begun to read. One that passes through has none,
+/// and so has one with trailers: they are part of what it says, and not among its bytes.
+impl<B> BodyBytes for ReplayableBody<B>
+where
+    B: Body,
+    B::Data: Clone,
+{
+    fn body_bytes(&self) -> Option<Bytes> {
+        let State::Shared(Cursor { kept, next: 0, .. }) = &self.state else {
+            return None;
+        };
+        let Some(kept) = kept else {
+            return Some(Bytes::new());
+        };
+        // One frame is one more handle on the same bytes, where the data can do that.
+        if let [Piece::Data(data)] = kept.frames.as_slice() {
+            let mut data = data.clone();
+            return Some(data.copy_to_bytes(data.remaining()));
+        }
+        let mut whole = BytesMut::with_capacity(usize::try_from(kept.bytes).ok()?);
+        for frame in &kept.frames {
+            match frame {
+                Piece::Data(data) => whole.put(data.clone()),
+                Piece::Trailers(_) => return None,
+            }
+        }
+        Some(whole.freeze())
     }
 }
 

@@ -21,10 +21,11 @@ use crate::lead::Lead;
 impl<S, X> Coalesce<S, X> {
     /// Sends a request now that somebody will make later.
     ///
-    /// It is a call of the lowest rank: an extra [`Attempt`], which limits beneath may treat as such, paid from
-    /// the layer's budget, and bounded in number ([`prefetches`](crate::CoalesceLayer::prefetches)). The first
-    /// call with the same key adopts it, while it flies or when it has landed. One that nobody adopts in time is
-    /// dropped, with its answer.
+    /// It is an extra [`Attempt`], which limits beneath may treat as such (the lowest rank in an admission queue is
+    /// `.extras(Extras::With(Priority::Idle))`), paid from the layer's budget, and bounded in number
+    /// ([`prefetches`](crate::CoalesceLayer::prefetches)). The first call with the same key adopts it, while it
+    /// flies or when it has landed; one that waits in a queue by then keeps its place there. One that nobody
+    /// adopts in time is dropped, with its answer.
     pub fn prefetch<Req>(&self, request: Req) -> Prefetch
     where
         S: Service<Req> + Clone + Send + 'static,

@@ -8,8 +8,10 @@ use slab::Slab;
 ///
 /// One member leads: it alone polls what the flight waits for. The others sleep until the flight has
 /// landed or the leader has left. So that a leader whose task does not poll it holds up nobody, what the
-/// flight waits for also wakes the member that was polled last, the *deputy*; if the leader has not polled
-/// by then, the deputy leads.
+/// flight waits for also wakes another member, the *deputy*: the one that was polled last. If the leader has
+/// not polled by then, the deputy leads, and has a deputy of its own. So a call that was made is never waited
+/// for by one member alone, and the wake is handed on when a deputy that got it leaves. When both the leader
+/// and the deputy are not polled, the others wait for either to be polled or to leave, or for somebody to come.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     members: Slab<Option<Waker>>,
@@ -78,8 +80,9 @@ impl Crew {
             return Turn::Wait;
         }
         if self.leader != Some(id) {
-            // Who did not lead in time is the one to ask last.
-            self.deputy = self.leader.replace(id);
+            // Who did not lead in time is the last one to rely on.
+            let late = self.leader.replace(id);
+            self.deputy = self.next_deputy(late);
         }
         self.polling = true;
         self.rung = false;
@@ -96,14 +99,31 @@ impl Crew {
             // Who polls sees it when it rests.
             return [None, None];
         }
+        self.both()
+    }
+
+    /// The leader polled, and it is to go on. If it was called meanwhile, the flight is to be polled again:
+    /// whom to wake for that.
+    #[must_use]
+    pub(crate) fn rest(&mut self) -> [Option<Waker>; 2] {
+        self.polling = false;
+        if self.rung { self.both() } else { [None, None] }
+    }
+
+    fn both(&mut self) -> [Option<Waker>; 2] {
         [self.leader, self.deputy].map(|id| self.members.get_mut(id?)?.take())
     }
 
-    /// The leader polled, and it is to go on. True if it was called meanwhile: the leader is to poll again.
-    #[must_use]
-    pub(crate) fn rest(&mut self) -> bool {
-        self.polling = false;
-        self.rung
+    /// Somebody who sleeps, so that a wake reaches them; else `otherwise`; else anybody but the leader.
+    fn next_deputy(&self, otherwise: Option<usize>) -> Option<usize> {
+        let others = || {
+            let all = self.members.iter();
+            all.filter(|(id, _)| Some(*id) != self.leader && Some(*id) != otherwise)
+        };
+        let asleep = others().find(|(_, seat)| seat.is_some()).map(|(id, _)| id);
+        asleep
+            .or(otherwise)
+            .or_else(|| others().map(|(id, _)| id).next())
     }
 
     /// The flight is over. Everybody else aboard is to be woken.
@@ -125,16 +145,16 @@ impl Crew {
     /// A member goes, whatever it is and whatever the flight is.
     pub(crate) fn leave(&mut self, id: usize) -> Left {
         self.members.remove(id);
-        if self.deputy == Some(id) {
-            let leader = self.leader;
-            let mut others = self
-                .members
-                .iter()
-                .filter(|(other, _)| Some(*other) != leader);
-            self.deputy = others.next().map(|(other, _)| other);
-        }
         if self.over {
             return Left::default();
+        }
+        let mut wake = Vec::new();
+        if self.deputy == Some(id) {
+            self.deputy = self.next_deputy(None);
+            if self.rung && !self.polling {
+                // It was woken, and had not polled yet.
+                wake.extend(self.deputy.and_then(|deputy| self.members[deputy].take()));
+            }
         }
         if self.members.is_empty() {
             self.closed = true;
@@ -144,11 +164,10 @@ impl Crew {
                 abandoned: true,
             };
         }
-        let mut wake = Vec::new();
         if self.leader == Some(id) {
             // Whoever is polled first takes over: one alone might sleep behind something else.
             self.leader = None;
-            wake = self.take_wakers();
+            wake.extend(self.take_wakers());
         }
         Left {
             wake,

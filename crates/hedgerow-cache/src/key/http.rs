@@ -30,7 +30,8 @@ const ALWAYS: [HeaderName; 4] = [
 ///
 /// `GET` and `HEAD`, and the [`methods`](Self::methods) that one adds. No key has, and so passes: a request
 /// whose tenant is not known, one with `Range`, `Upgrade`, or `Cache-Control: no-store` or `no-cache`, and one
-/// whose body is not there yet.
+/// whose body is not there yet. Beneath a `ReplayBodyLayer` that is also a body which that layer did not keep:
+/// of a request that may be sent only once, or above its cap.
 ///
 /// # Examples
 ///

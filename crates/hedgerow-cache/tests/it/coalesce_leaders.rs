@@ -1,5 +1,9 @@
 //! A leader may leave, or not be polled: nobody fails, and nobody pays twice.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
 use futures::future::join_all;
 use futures::poll;
 use hedgerow_cache::CoalesceLayer;
@@ -111,6 +115,112 @@ async fn sleeping_followers_hold_up_nobody() {
     assert_eq!(backend.sent(), 1);
 }
 
+/// A call in a task of its own, which is polled when it is woken and not otherwise; it sleeps now.
+async fn asleep<F>(call: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[expect(clippy::disallowed_methods, reason = "it is woken by itself")]
+    let task = tokio::spawn(call);
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!task.is_finished());
+    task
+}
+
+/// The deputy, which would be woken with the call, is not polled: the leader's departure wakes the others.
+#[tokio::test(start_paused = true)]
+async fn when_the_leader_leaves_everybody_is_woken_not_the_deputy_alone() {
+    let backend = Backend::of(&[ok(100)]);
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend.clone());
+    let mut leader = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut leader).is_pending());
+    let waits = asleep(service.clone().oneshot(7)).await;
+    let mut deputy = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut deputy).is_pending());
+    drop(leader);
+    let answer = timeout(secs(1), waits).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), ("answer", 7, 0));
+    assert_eq!(deputy.await.unwrap(), ("answer", 7, 0));
+    assert_eq!(backend.sent(), 1);
+}
+
+/// Woken with the call beside a leader that is not polled, it leaves before it was polled.
+#[tokio::test(start_paused = true)]
+async fn a_deputy_that_leaves_with_the_wake_hands_it_on() {
+    let backend = Backend::of(&[ok(100)]);
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend.clone());
+    let mut leader = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut leader).is_pending());
+    let waits = asleep(service.clone().oneshot(7)).await;
+    let mut deputy = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut deputy).is_pending());
+    sleep(ms(200)).await;
+    assert!(!waits.is_finished());
+    drop(deputy);
+    let answer = timeout(secs(1), waits).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), ("answer", 7, 0));
+    assert_eq!(leader.await.unwrap(), ("answer", 7, 0));
+}
+
+/// A member takes over from a leader that is not polled, and then it is not polled either.
+#[tokio::test(start_paused = true)]
+async fn one_leader_after_another_that_is_not_polled_holds_up_nobody() {
+    let backend = tower::service_fn(async |id: u64| {
+        for _ in 0..4 {
+            sleep(ms(100)).await;
+        }
+        Ok::<_, std::convert::Infallible>(id)
+    });
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend);
+    let mut leader = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut leader).is_pending());
+    let waits = asleep(service.clone().oneshot(7)).await;
+    let mut others: Vec<_> = (0..3)
+        .map(|_| Box::pin(service.clone().oneshot(7)))
+        .collect();
+    for other in &mut others {
+        // It leads once, and no more.
+        assert!(poll!(&mut *other).is_pending());
+        sleep(ms(110)).await;
+        assert!(poll!(other).is_pending());
+    }
+    let answer = timeout(secs(2), waits).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), 7);
+}
+
+/// The call wakes while it is polled, by a leader that is then not polled again.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_wakes_while_it_is_polled_wakes_another_beside_the_leader() {
+    let open = Arc::new(AtomicBool::new(false));
+    let backend = tower::service_fn({
+        let open = open.clone();
+        move |id: u64| {
+            let open = open.clone();
+            let mut woke = false;
+            std::future::poll_fn(move |cx| {
+                if woke {
+                    return Poll::Ready(Ok::<_, std::convert::Infallible>(id));
+                }
+                woke = open.load(Ordering::Relaxed);
+                if woke {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            })
+        }
+    });
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend);
+    let mut leader = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut leader).is_pending());
+    let waits = asleep(service.clone().oneshot(7)).await;
+    open.store(true, Ordering::Relaxed);
+    assert!(poll!(&mut leader).is_pending());
+    let answer = timeout(secs(1), waits).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), 7);
+}
+
 #[test]
 fn on_many_threads_every_caller_is_answered_and_flights_do_not_leak() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -179,7 +289,7 @@ proptest! {
                     Deed::Come(id) => calls.push((id, Box::pin(service.clone().oneshot(id)))),
                     Deed::Poll(at) => if at < calls.len() {
                         let (id, call) = &mut calls[at];
-                        if let std::task::Poll::Ready(answer) = poll!(call) {
+                        if let Poll::Ready(answer) = poll!(call) {
                             prop_assert_eq!(answer.unwrap().1, *id);
                             drop(calls.remove(at));
                         }

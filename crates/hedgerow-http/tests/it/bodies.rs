@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hedgerow_core::{Idempotent, Replay, ReplayBody};
+use hedgerow_core::{BodyBytes, Idempotent, Replay, ReplayBody};
 use hedgerow_http::{HttpBuildError, ReplayBodyLayer, ReplayBodyStats, ReplayableBody};
 use http::Request;
 use http_body::Body;
@@ -290,4 +290,40 @@ fn a_request_can_be_prepared_without_a_service() {
             .is_shared()
     );
     assert_eq!(layer.stats(), stats(|s| (s.shared, s.too_large) = (1, 1)));
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_body_that_is_whole_in_memory_can_be_looked_at() {
+    let layer = ReplayBodyLayer::new().cap_bytes(8);
+    let bytes = |steps: &[Step]| {
+        let request = through(&layer, put(Script::new(steps.to_vec())));
+        request.body().body_bytes()
+    };
+    let data = Step::data;
+    assert_eq!(bytes(&[]).as_deref(), Some(&b""[..]));
+    assert_eq!(bytes(&[data("one")]).as_deref(), Some(&b"one"[..]));
+    let pieces = [data("one"), data(""), data("two")];
+    assert_eq!(bytes(&pieces).as_deref(), Some(&b"onetwo"[..]));
+    // What is not all there, and what says more than its bytes.
+    assert_eq!(bytes(&[data("one"), Step::Pending, data("two")]), None);
+    assert_eq!(bytes(&[data("one"), Step::Fails(1)]), None);
+    assert_eq!(bytes(&[data("larger"), data("than eight")]), None);
+    assert_eq!(bytes(&[data("one"), Step::trailers()]), None);
+    assert_eq!(bytes(&[Step::trailers()]), None);
+
+    // One that was begun is not whole any more; a copy of it is. Looking reads nothing.
+    let mut request = through(&layer, put(Script::new(pieces.to_vec())));
+    assert!(request.body().body_bytes().is_some());
+    assert_eq!(next(request.body_mut()).await, Some(data("one")));
+    assert_eq!(request.body().body_bytes(), None);
+    let copy = request.replay().expect("PUT, and the body was there");
+    assert_eq!(copy.body().body_bytes().as_deref(), Some(&b"onetwo"[..]));
+    assert_eq!(rest(request.body_mut()).await, pieces[1..]);
+
+    // Of one frame nothing is copied.
+    let sent = Bytes::from(vec![7; 5]);
+    let request = Request::put("http://h.test/").body(Full::new(sent.clone()));
+    let request = layer.apply(request.expect("valid"));
+    let seen = request.body().body_bytes().expect("it is there");
+    assert_eq!((seen.as_ptr(), seen.len()), (sent.as_ptr(), sent.len()));
 }
