@@ -60,7 +60,6 @@ async fn main() -> Result<(), BoxError> {
     // Sent at once if the server is idle, else within 5 ms; callers of the same text share a place.
     let layer = BatchLayer::linger(Duration::from_millis(5))
         .max_size(64)
-        .max_weight(8_000, |text: &String| 1 + text.len() as u64 / 4)
         .dedup(String::clone)
         .timeout(Duration::from_secs(10));
     let handle = layer.handle();

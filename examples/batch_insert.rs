@@ -70,7 +70,6 @@ async fn main() -> Result<(), BoxError> {
     let refused = results.iter().filter(|row| row.is_err()).count() as i64;
     // Before a program ends: nothing new comes in, and what waits is written.
     assert!(handle.drain(Duration::from_secs(5)).await);
-
     let db = db.lock().unwrap_or_else(PoisonError::into_inner);
     let kept: i64 = db.query_row("SELECT count(*) FROM reading", (), |row| row.get(0))?;
     let batches = handle.stats().batches;
