@@ -1,6 +1,7 @@
 //! The bench `batching`: 10,000 items at once through a backend that does nothing, a hundred a batch.
 //!
 //! Each item is a task. What a task takes that does nothing but wait once is counted as well, and taken off.
+//! A CPU second is one that the thread was on a processor, whatever else the machine did meanwhile.
 
 mod subject;
 
@@ -14,7 +15,8 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use self::subject::Subject;
-use crate::{allocations, drive, instructions};
+pub(crate) use self::subject::lone;
+use crate::{allocations, cpu, drive, instructions};
 
 /// Items at once.
 const ITEMS: u64 = 10_000;
@@ -58,7 +60,7 @@ struct Row {
     /// Missing without valgrind.
     instructions: Option<f64>,
     allocations: f64,
-    /// Missing when only what is gated is measured.
+    /// Items in a second of the thread's CPU time; missing when only what is gated is measured.
     items_per_cpu_second: Option<f64>,
     /// From the start of a round to the answer of an item, the driver's own taken off.
     added_p99_us: Option<f64>,
@@ -98,7 +100,7 @@ fn measure(runtime: &Runtime, only_gated: bool) -> anyhow::Result<Vec<Row>> {
         let (time, p99) = if only_gated {
             (None, None)
         } else {
-            let (ns, p99) = timed(runtime, subject);
+            let (ns, p99) = timed(runtime, subject)?;
             (Some(ns), Some(p99))
         };
         rows.push((
@@ -179,17 +181,15 @@ fn allocated(runtime: &Runtime, subject: Subject) -> f64 {
     count as f64 / (rounds * ITEMS) as f64
 }
 
-/// The median of a round's ns per item, and of its 99th percentile in µs.
-fn timed(runtime: &Runtime, subject: Subject) -> (f64, f64) {
+/// The CPU time of an item in ns, over all rounds, and the median of the rounds' 99th percentiles in µs.
+fn timed(runtime: &Runtime, subject: Subject) -> anyhow::Result<(f64, f64)> {
     let mut round = subject.rounds(runtime);
     round();
-    let (mut times, mut p99s) = (Vec::new(), Vec::new());
-    for _ in 0..TIMED_ROUNDS {
-        let (ns, p99) = round();
-        times.push(ns);
-        p99s.push(p99);
-    }
-    (crate::times::median(times), crate::times::median(p99s))
+    let before = cpu::of_this_thread()?;
+    let p99s = (0..TIMED_ROUNDS).map(|_| round()).collect();
+    let took = cpu::of_this_thread()? - before;
+    let ns = took as f64 / (TIMED_ROUNDS as u64 * ITEMS) as f64;
+    Ok((ns, crate::times::median(p99s)))
 }
 
 fn table(out: &mut impl Write, rows: &[Row]) -> anyhow::Result<()> {

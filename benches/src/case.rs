@@ -18,10 +18,10 @@ use tower::limit::{ConcurrencyLimit, RateLimit};
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::{Layer, Service};
 
-use crate::caches;
 use crate::floor::{Clocked, Timed};
 use crate::inner::{Echo, Request};
 use crate::posting::{Posted, Posting, Streamed, Streaming};
+use crate::{batching, caches};
 
 /// The delay of the fixed hedges and of the timer floor: none of them ever fires.
 const DELAY: Duration = Duration::from_millis(100);
@@ -84,6 +84,8 @@ pub(crate) enum Subject {
     Cache,
     /// `CoalesceLayer`, nobody else asks.
     Coalesce,
+    /// `BatchLayer::idle()`, a batch of one.
+    Batch,
     /// `quick_cache` in a service.
     QuickCache,
     /// `moka` in a service.
@@ -180,7 +182,7 @@ impl<E> tower::retry::Policy<Request, Request, E> for TowersRetries {
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::Bare,
         Self::Percentile,
         Self::Fixed,
@@ -204,6 +206,7 @@ impl Subject {
         Self::Deadline,
         Self::Cache,
         Self::Coalesce,
+        Self::Batch,
         Self::QuickCache,
         Self::Moka,
         Self::ResilienceCache,
@@ -217,7 +220,7 @@ impl Subject {
         Self::Timer,
     ];
     /// The layers of this workspace, which the bars are for.
-    pub(crate) const OURS: [Self; 17] = [
+    pub(crate) const OURS: [Self; 18] = [
         Self::Percentile,
         Self::Fixed,
         Self::Adaptive,
@@ -235,6 +238,7 @@ impl Subject {
         Self::Deadline,
         Self::Cache,
         Self::Coalesce,
+        Self::Batch,
     ];
 
     /// As a table names it.
@@ -263,6 +267,7 @@ impl Subject {
             Self::Deadline => "DeadlineLayer",
             Self::Cache => "CacheLayer, a hit in memory",
             Self::Coalesce => "CoalesceLayer, a call alone",
+            Self::Batch => "BatchLayer::idle(), an item alone",
             Self::QuickCache => "quick_cache in a service, a hit",
             Self::Moka => "moka in a service, a hit",
             Self::ResilienceCache => "tower-resilience-cache, a hit",
@@ -303,6 +308,7 @@ impl Subject {
             Self::Deadline => "deadline",
             Self::Cache => "cache",
             Self::Coalesce => "coalesce",
+            Self::Batch => "batch",
             Self::QuickCache => "quick-cache",
             Self::Moka => "moka",
             Self::ResilienceCache => "resilience-cache",
@@ -404,6 +410,7 @@ impl Case {
                 visitor.visit(layer.layer(echo))
             }
             Subject::Coalesce => visitor.visit(CoalesceLayer::new(caches::key).layer(echo)),
+            Subject::Batch => visitor.visit(batching::lone(echo)),
             Subject::QuickCache => visitor.visit(caches::Quick::new(echo)),
             Subject::Moka => visitor.visit(caches::Moka::new(echo)),
             Subject::ResilienceCache => {

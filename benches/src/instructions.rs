@@ -83,4 +83,3 @@ pub(crate) fn collected(output: &Output) -> anyhow::Result<u64> {
         .and_then(|(_, count)| count.trim().parse().ok())
         .with_context(|| format!("no count in what valgrind said:\n{told}"))
 }
-

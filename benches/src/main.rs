@@ -9,6 +9,7 @@ mod instructions;
 mod allocations;
 mod sizes;
 mod times;
+mod cpu;
 mod recording;
 mod posting;
 mod stream;

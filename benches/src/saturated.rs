@@ -2,12 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use anyhow::Context as _;
 use clap::Args;
 use hedgerow::{AdmissionLayer, Gate, Queue, Rate};
 use tokio::task::yield_now;
@@ -15,8 +13,8 @@ use tokio::time::Instant;
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::drive;
 use crate::times::median;
+use crate::{cpu, drive};
 
 const TASKS: u64 = 64;
 const THREADS: u64 = 2;
@@ -165,13 +163,5 @@ where
             task.await.expect("no task panics");
         }
     });
-    cpu_ns()
-}
-
-/// What this thread has spent on a processor so far.
-fn cpu_ns() -> anyhow::Result<u64> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat")
-        .context("reading /proc, which Linux has")?;
-    let first = text.split_whitespace().next().unwrap_or("0");
-    first.parse().context("the first figure of schedstat")
+    cpu::of_this_thread()
 }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hedgerow::batch::Linger;
-use hedgerow::{Batch, BatchLayer};
+use hedgerow::{Batch, BatchLayer, Batching};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 
 use super::{ITEMS, LINGER, SIZE};
+use crate::inner::{Echo, Request};
 
 /// A batcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub(crate) enum Subject {
     DataLoader,
 }
 
-/// Makes a round of items; its ns per item, and the 99th percentile of their answers in µs.
-pub(crate) type Round<'a> = Box<dyn FnMut() -> (f64, f64) + 'a>;
+/// Makes a round of items; the 99th percentile of their answers in µs.
+pub(crate) type Round<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
 impl Subject {
     pub(crate) const ALL: [Self; 8] = [
@@ -109,6 +110,21 @@ impl Subject {
     }
 }
 
+/// `BatchLayer::idle()` around a backend that asks `echo` for one item after the other.
+pub(crate) fn lone(echo: Echo) -> Batching<Request, Request> {
+    let backend = service_fn(move |batch: Batch<Request, Request>| {
+        let mut echo = echo.clone();
+        async move {
+            for item in batch {
+                let answer = echo.call(item.request).await;
+                item.reply.settle(answer);
+            }
+            Ok::<_, Infallible>(())
+        }
+    });
+    BatchLayer::idle().layer(backend)
+}
+
 fn ours(runtime: &Runtime, layer: BatchLayer<u64, u64>) -> Round<'_> {
     let layer = layer.max_size(SIZE).max_queued(2 * ITEMS as usize);
     let service = layer.layer(Nothing);
@@ -147,10 +163,9 @@ where
                 took.push(task.await.expect("no item panics"));
             }
         });
-        let ns = start.elapsed().as_nanos() as f64 / ITEMS as f64;
         took.sort_unstable();
         let p99 = took[took.len() * 99 / 100];
-        (ns, p99.as_nanos() as f64 / 1_000.0)
+        p99.as_nanos() as f64 / 1_000.0
     })
 }
 
