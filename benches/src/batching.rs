@@ -15,7 +15,6 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use self::subject::Subject;
-pub(crate) use self::subject::lone;
 use crate::{allocations, cpu, drive, instructions};
 
 /// Items at once.

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use crate::floor::{Clocked, Timed};
 use crate::inner::{Echo, Request};
 use crate::posting::{Posted, Posting, Streamed, Streaming};
-use crate::{batching, caches};
+use crate::{caches, lone};
 
 /// The delay of the fixed hedges and of the timer floor: none of them ever fires.
 const DELAY: Duration = Duration::from_millis(100);
@@ -410,7 +410,7 @@ impl Case {
                 visitor.visit(layer.layer(echo))
             }
             Subject::Coalesce => visitor.visit(CoalesceLayer::new(caches::key).layer(echo)),
-            Subject::Batch => visitor.visit(batching::lone(echo)),
+            Subject::Batch => visitor.visit(lone::lone(echo)),
             Subject::QuickCache => visitor.visit(caches::Quick::new(echo)),
             Subject::Moka => visitor.visit(caches::Moka::new(echo)),
             Subject::ResilienceCache => {

@@ -16,6 +16,7 @@ mod stream;
 mod report;
 mod bars;
 mod table;
+mod lone;
 mod overhead;
 mod saturated;
 #[cfg(feature = "batching")]

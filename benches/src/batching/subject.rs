@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hedgerow::batch::Linger;
-use hedgerow::{Batch, BatchLayer, Batching};
+use hedgerow::{Batch, BatchLayer};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service};
 
 use super::{ITEMS, LINGER, SIZE};
-use crate::inner::{Echo, Request};
 
 /// A batcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,21 +107,6 @@ impl Subject {
             }
         }
     }
-}
-
-/// `BatchLayer::idle()` around a backend that asks `echo` for one item after the other.
-pub(crate) fn lone(echo: Echo) -> Batching<Request, Request> {
-    let backend = service_fn(move |batch: Batch<Request, Request>| {
-        let mut echo = echo.clone();
-        async move {
-            for item in batch {
-                let answer = echo.call(item.request).await;
-                item.reply.settle(answer);
-            }
-            Ok::<_, Infallible>(())
-        }
-    });
-    BatchLayer::idle().layer(backend)
 }
 
 fn ours(runtime: &Runtime, layer: BatchLayer<u64, u64>) -> Round<'_> {
