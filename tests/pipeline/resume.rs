@@ -21,15 +21,17 @@ fn process(path: &Path, order: Order, model: &Model, killed_after: Option<usize>
         .enable_all()
         .start_paused(true)
         .build()
-        .unwrap();
-    let store = DiskStore::open(path).unwrap().of::<(String, u32), String>();
+        .expect("a runtime");
+    let store = DiskStore::open(path)
+        .expect("the process before has left the file")
+        .of::<(String, u32), String>();
     let given = runtime.block_on(async {
         let asker = Asker::new(order.build(store, model, When::Linger, 5), "experiment");
         tokio::select! {
             biased;
             () = model.has_answered(killed_after.unwrap_or(usize::MAX)) => {}
             result = asker.run() => {
-                result.unwrap();
+                result.expect("the model never fails");
                 assert_eq!(killed_after, None, "it was to be killed");
             }
         }
@@ -39,8 +41,11 @@ fn process(path: &Path, order: Order, model: &Model, killed_after: Option<usize>
 }
 
 fn stored(path: &Path) -> usize {
-    let entries = DiskStore::open(path).unwrap().stats().entries;
-    usize::try_from(entries).unwrap()
+    let entries = DiskStore::open(path)
+        .expect("a file that was closed")
+        .stats()
+        .entries;
+    usize::try_from(entries).expect("a few")
 }
 
 /// L4: what was paid for and stored is never paid for again, and everything that a caller was given is among

@@ -156,14 +156,19 @@ pub use hedgerow_admission::{
 /// Recorders that hand the layers' events on, to the crate `metrics` and to `tracing`: `Metrics` and
 /// `Traces` for hedges and cascades, `RetryMetrics` and `RetryTraces` for retries, timeouts and deadlines,
 /// `FirstMetrics` and `FirstTraces` for answers that are held until their first frame or content,
-/// `CacheMetrics` and `CacheTraces` for caches and coalescers.
+/// `CacheMetrics` and `CacheTraces` for caches and coalescers, `BatchMetrics` and `BatchTraces` for batches.
 #[cfg(any(
+    feature = "batch",
     feature = "cache",
     feature = "hedge",
     feature = "http",
     feature = "retry"
 ))]
 pub mod telemetry {
+    #[cfg(all(feature = "batch", feature = "metrics"))]
+    pub use hedgerow_batch::telemetry::Metrics as BatchMetrics;
+    #[cfg(feature = "batch")]
+    pub use hedgerow_batch::telemetry::Traces as BatchTraces;
     #[cfg(all(feature = "cache", feature = "metrics"))]
     pub use hedgerow_cache::telemetry::Metrics as CacheMetrics;
     #[cfg(feature = "cache")]
