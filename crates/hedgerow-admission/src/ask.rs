@@ -109,7 +109,8 @@ impl Ask {
         self
     }
 
-    /// How long it waits at most; zero: it starts now or not at all.
+    /// How long it waits at most; zero: it starts now or not at all. It only shortens the gate's longest wait.
+    /// Refused for having no patience: [`ShedReason::QueueFull`](crate::ShedReason::QueueFull).
     #[must_use]
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);

@@ -72,13 +72,15 @@ impl<T> GateBuilder<T> {
         self
     }
 
-    /// How many of one key run at once. Defaults to no limit; requests without a key have none.
+    /// How many of one key run at once. 1 to 1,000,000. Defaults to no limit;
+    /// requests without a key have none.
     pub fn concurrency_per_key(mut self, limit: usize) -> Self {
         self.per_key = Some(limit);
         self
     }
 
-    /// One more rate, 4 at most: all of them are taken together, or none. Defaults to none.
+    /// One more rate, 4 at most: all of them are taken together, or none. Limit and burst 1 to 10¹⁵, period above 0
+    /// and at most 366 days. Defaults to none.
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rates.push(rate);
         self
@@ -90,7 +92,7 @@ impl<T> GateBuilder<T> {
         self
     }
 
-    /// How many wait at most; 0: nobody. Defaults to 1,000.
+    /// How many wait at most, 0 (nobody) to 10,000,000. Defaults to 1,000.
     ///
     /// One more is refused, unless somebody of a lower priority waits, who is refused instead; where
     /// the last are served first, the oldest is.
@@ -99,7 +101,7 @@ impl<T> GateBuilder<T> {
         self
     }
 
-    /// How long one waits at most; zero: not at all. Defaults to 30 s.
+    /// How long one waits at most, zero (not at all) to 366 days. Defaults to 30 s.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self

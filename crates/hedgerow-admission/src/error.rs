@@ -35,7 +35,7 @@ pub struct Overloaded {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShedReason {
-    /// As many wait as may wait.
+    /// As many wait as may wait; or it would have had to wait and must not.
     QueueFull,
     /// It has waited as long as it may.
     WaitedTooLong,
@@ -53,7 +53,9 @@ pub enum ShedReason {
     Closed,
     /// The ledger that holds the rates could not be asked.
     Ledger,
-    /// Its [`CancellationToken`](tokio_util::sync::CancellationToken) was cancelled while it waited.
+    /// Its [`CancellationToken`](tokio_util::sync::CancellationToken) was cancelled. Counted here if it had
+    /// not joined the queue yet; one that waited counts as aborted
+    /// ([`AbortedWaiting`](crate::Happened::AbortedWaiting)).
     Cancelled,
 }
 
@@ -200,8 +202,8 @@ pub enum BuildError {
         /// How many a gate takes.
         most: usize,
     },
-    /// Two rates of one name that say different things.
-    #[error("two rates are named {name:?} and differ: give one of them another name")]
+    /// Two rates of one name on a gate, or of one name in a ledger that differ.
+    #[error("two rates are named {name:?}: leave one out, or give it another name by `.named(..)`")]
     RateName {
         /// The name.
         name: String,
@@ -235,6 +237,6 @@ pub enum BuildError {
     )]
     Prefix(String),
     /// A pool of nothing.
-    #[error("a pool without resources: give it at least one")]
+    #[error("a pool needs at least one resource, and `at_once` of 1 or more")]
     EmptyPool,
 }

@@ -49,7 +49,7 @@ pub enum Happened {
     Started,
     /// It has run.
     Finished(Outcome),
-    /// Its caller left while it waited.
+    /// Its caller left while it waited, or its token was cancelled.
     AbortedWaiting,
     /// It was refused.
     Shed(ShedReason),

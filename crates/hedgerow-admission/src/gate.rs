@@ -132,6 +132,8 @@ impl<T> Gate<T> {
 
     /// Waits for the right to run one request of cost 1.
     ///
+    /// The deadline of a layer above is not read here: hand it over by [`Ask::deadline`].
+    ///
     /// # Errors
     ///
     /// [`Overloaded`](crate::Overloaded) if it was refused.
@@ -195,7 +197,11 @@ impl<T> Gate<T> {
     }
 
     /// The time that a share `q` (0 to 1) of the requests that started has waited at most, those that
-    /// did not wait included. Of the last thousand or so that waited; `None` before anybody started.
+    /// did not wait included; `None` before anybody started.
+    ///
+    /// How many did not wait is counted since the gate was built, how long the others did over the last
+    /// thousand or two: after a long quiet time an overload shows late. The figure of the moment is the
+    /// histogram of waits that [`telemetry`](crate::telemetry) hands on.
     #[must_use]
     pub fn waited(&self, q: f64) -> Option<Duration> {
         let counts = self.shared.state.lock().counts;

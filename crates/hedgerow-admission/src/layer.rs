@@ -76,7 +76,8 @@ use crate::service::AdmissionService;
 /// instance that was made ready. Any other joins the queue when its future is first polled, so that a
 /// future that nobody polls holds up nobody, and makes a clone ready after it was admitted. Clones and services
 /// made from one layer share the gate. Dropping the response future leaves the queue, or gives the place
-/// and what was reserved back, at once.
+/// and what was reserved back, at once. A place is given back when the response is there: for HTTP when its
+/// head is, not when its body has been read. To count bodies, take a [`Gate::permit`] and keep it in the body.
 ///
 /// # Events
 ///
@@ -89,7 +90,8 @@ use crate::service::AdmissionService;
 ///
 /// # Cost
 ///
-/// A request that asks nothing, at a gate without a pool and with one rate at most that is not per key,
+/// A request that asks nothing, at a gate without pool, recorder, ledger of its own and limit per key, and with
+/// one rate at most that is not per key,
 /// allocates nothing when nobody waits: one lock at either end, and one more for the rate. What has a cost,
 /// a key, a deadline or a resource allocates once or twice. One that waits takes the lock three times, and
 /// reads the clock twice. When every call waits that is more than tower's `ConcurrencyLimit` does, which
@@ -155,7 +157,8 @@ impl AdmissionLayer {
         Ok(Self::new(Gate::builder().concurrency(limit).try_build()?))
     }
 
-    /// Requests start at this rate at most; the others queue, first come, first served.
+    /// Requests start at this rate at most; the others queue, first come, first served. After a pause as many
+    /// start at once as the rate's burst ([`Rate::burst`](crate::Rate::burst)).
     ///
     /// # Panics
     ///
@@ -176,8 +179,8 @@ impl AdmissionLayer {
     }
 
     /// Keeps a service alive that is asked for more than it can do: `limit` run at once, the last come
-    /// are served first once a queue stands, and nobody waits longer than is of use (5 ms then, 100 ms
-    /// otherwise).
+    /// are served first once a queue stands, and beyond twice `limit` waiters nobody waits longer than is of
+    /// use (5 ms then, 100 ms otherwise). Those twice `limit` may wait for 30 s, or until their deadline: set one.
     ///
     /// # Panics
     ///
@@ -201,7 +204,8 @@ impl<A, V, T> AdmissionLayer<A, V, T> {
         self.gate.clone()
     }
 
-    /// Reads all that a request asks by one function, instead of what was said before.
+    /// Reads all that a request asks by one function. Comes first: it takes the place of all that was said
+    /// before, of [`assign`](Self::assign) too.
     #[must_use]
     pub fn ask<Req, F: Fn(&Req) -> Ask>(self, read: F) -> AdmissionLayer<F, V, T>
     where
@@ -222,6 +226,9 @@ impl<A, V, T> AdmissionLayer<A, V, T> {
     }
 
     /// What a request is counted under. Defaults to nothing.
+    ///
+    /// Text of the request is cloned: `|r: &Mine| r.tenant.clone()`. For some without a key take
+    /// [`ask`](Self::ask).
     #[must_use]
     pub fn key<Req, K, F>(self, read: F) -> AdmissionLayer<With<A, F, what::ByKey>, V, T>
     where
@@ -283,9 +290,11 @@ impl<A, V, T> AdmissionLayer<A, V, T> {
 
     /// Judges results: success is an answer, what may be tried again was refused (and a limit that
     /// adapts goes down), what timed out timed out, anything else has failed. Defaults to
-    /// [`OkWins`].
+    /// [`OkWins`]: every `Ok` is an answer, an HTTP 503 too, and every `Err` a refusal, which lowers a limit
+    /// that adapts. Around an HTTP client hand in `HttpJudge`.
     ///
-    /// What was reserved of a rate of tokens is given back unless it is an answer.
+    /// Comes before [`settle`](Self::settle) and [`watch`](Self::watch): it takes the place of both. What was
+    /// reserved of a rate of tokens is given back unless it is an answer, or `settle` says what it used.
     #[must_use]
     pub fn accept<J>(self, judge: J) -> AdmissionLayer<A, Judged<J>, T>
     where
@@ -295,6 +304,9 @@ impl<A, V, T> AdmissionLayer<A, V, T> {
     }
 
     /// Reads from an answer what it used of a rate of tokens. Defaults to what was reserved.
+    ///
+    /// Comes after [`accept`](Self::accept). Asked of every `Ok`, also of one that the judge refuses: what it
+    /// returns is settled. With `None` an answer keeps what was reserved, and anything else gives it back.
     #[must_use]
     pub fn settle<Res, F>(self, read: F) -> AdmissionLayer<A, Settled<V, F>, T>
     where
@@ -306,6 +318,8 @@ impl<A, V, T> AdmissionLayer<A, V, T> {
     }
 
     /// Reads from a result what becomes of the pool's resource. Defaults to the judge's pushback.
+    ///
+    /// Comes after [`accept`](Self::accept). [`Verdict::Keep`] leaves what the judge said.
     #[must_use]
     pub fn watch<Res, E, F>(self, read: F) -> AdmissionLayer<A, Watched<V, F>, T>
     where

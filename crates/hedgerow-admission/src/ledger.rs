@@ -65,6 +65,9 @@ pub trait Ledger: Send + Sync {
     fn left(&self, book: BookId, key: Option<&Key>, now: Instant) -> Answer<u64>;
 
     /// Takes one of `places` that all holders of this ledger share, for `ttl`.
+    ///
+    /// No gate calls this, [`renew`](Self::renew) and [`release`](Self::release) yet: a ledger that shares no
+    /// places answers [`Leased::Failed`], `false` and nothing.
     fn lease(&self, name: &str, places: usize, ttl: Duration, now: Instant) -> Answer<Leased>;
 
     /// Holds a lease for another `ttl`; `false` if it was lost meanwhile.

@@ -24,9 +24,10 @@ pub use self::vegas::{Vegas, VegasConfig};
 /// Decides how many calls may run at once.
 ///
 /// Asked at every admission, told of every end. It reads no clock, spawns nothing and awaits nothing;
-/// a new limit takes effect at once, for those who wait too. Behind an `Arc` it is shared.
+/// a new limit is noticed when a call comes or ends, or by [`Gate::refresh`](crate::Gate::refresh), and then holds
+/// for those who wait too. Behind an `Arc` it is shared.
 ///
-/// A limit of 0 lets nobody start until it rises again.
+/// A limit of 0 lets nobody start; after it rises with nothing running, call `refresh`.
 ///
 /// # Which one
 ///

@@ -54,13 +54,14 @@ impl Pool<()> {
 }
 
 impl<T> Pool<T> {
-    /// Each in its turn.
+    /// Each in its turn. None at all is refused when the gate is built.
     #[must_use]
     pub fn round_robin(resources: impl IntoIterator<Item = T>) -> Self {
         Self::of(resources, Choice::RoundRobin)
     }
 
     /// The one that the fewest requests hold now; of several, the one that was taken longest ago.
+    /// None at all is refused when the gate is built.
     #[must_use]
     pub fn least_used(resources: impl IntoIterator<Item = T>) -> Self {
         Self::of(resources, Choice::LeastUsed)

@@ -32,7 +32,7 @@ pub(crate) use self::words::{Closed, Ended, Entered, Grant, Looked, Rules};
 /// use hedgerow_admission::Queue;
 /// use std::time::Duration;
 ///
-/// // A batch job: first come, first served, nobody is given up.
+/// // A batch job: first come, first served, nobody is given up before the longest wait.
 /// let patient = Queue::fifo().keep_all();
 /// // An interactive service that may be flooded.
 /// let lively = Queue::adaptive_lifo().codel(Duration::from_millis(5), Duration::from_millis(100));
@@ -77,8 +77,8 @@ pub enum DropRule {
     /// Also those whose deadline has passed.
     Expired,
     /// Also those who have waited for `interval`, and once the queue has not been empty for `interval`,
-    /// those who have waited for `target`. Twice as many as may run at once are kept all the same:
-    /// without them a lull in what arrives leaves places idle (2 % at 1.2 times the capacity).
+    /// those who have waited for `target`. Twice as many as may run at once are kept all the same, for the
+    /// gate's longest wait at most (without a limit of concurrency nobody is): without them a lull in what arrives leaves places idle (2 % at 1.2 times the capacity).
     CoDel {
         /// The longest wait while the queue does not empty.
         target: Duration,
@@ -143,7 +143,8 @@ impl Queue {
     }
 
     /// Waits are cut to `interval`, and to `target` while the queue does not empty for an `interval`.
-    /// The usual figures are 5 ms and 100 ms.
+    /// The usual figures are 5 ms and 100 ms. For all but twice as many as may run at once: see
+    /// [`DropRule::CoDel`].
     #[must_use]
     pub const fn codel(self, target: Duration, interval: Duration) -> Self {
         self.drop_rule(DropRule::CoDel { target, interval })

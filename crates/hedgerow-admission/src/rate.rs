@@ -62,31 +62,33 @@ pub enum Unit {
 }
 
 impl Rate {
-    /// At most `limit` requests in each `period`, all of them at once if need be.
+    /// `limit` requests in each `period` in the long run, and as many at once after a pause: up to twice as
+    /// many in a single period. [`burst`](Self::burst) makes that less: never more than 500 in any minute is
+    /// `Rate::per_minute(450).burst(50)`.
     #[must_use]
     pub const fn requests(limit: u64, period: Duration) -> Self {
         Self::of(limit, period, Unit::Requests)
     }
 
-    /// At most `limit` tokens in each `period`, all of them at once if need be.
+    /// `limit` tokens in each `period` in the long run, with a burst as [`requests`](Self::requests) have.
     #[must_use]
     pub const fn tokens(limit: u64, period: Duration) -> Self {
         Self::of(limit, period, Unit::Tokens)
     }
 
-    /// At most `limit` requests a second.
+    /// `limit` requests a second, with a burst as [`requests`](Self::requests) have.
     #[must_use]
     pub const fn per_second(limit: u64) -> Self {
         Self::requests(limit, SECOND)
     }
 
-    /// At most `limit` requests a minute.
+    /// `limit` requests a minute, with a burst as [`requests`](Self::requests) have.
     #[must_use]
     pub const fn per_minute(limit: u64) -> Self {
         Self::requests(limit, MINUTE)
     }
 
-    /// At most `limit` tokens a minute.
+    /// `limit` tokens a minute, with a burst as [`requests`](Self::requests) have.
     #[must_use]
     pub const fn tokens_per_minute(limit: u64) -> Self {
         Self::tokens(limit, MINUTE)

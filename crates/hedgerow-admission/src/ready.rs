@@ -53,6 +53,9 @@ use crate::waiting::{Arrival, Waiting};
 ///
 /// [`Overloaded`](crate::Overloaded) from `poll_ready`, boxed, when the gate is closed, every resource of
 /// its pool was killed, or the ledger of its rates cannot be asked.
+///
+/// Every `Ok` is an answer and every `Err` a refusal: where a status says that it is too much (HTTP), or with a
+/// pool, whose resource the request does not see here, take [`AdmissionLayer`](crate::AdmissionLayer).
 #[derive(Clone, Debug)]
 pub struct ReadyAdmissionLayer<T = ()> {
     gate: Gate<T>,

@@ -64,7 +64,8 @@ use crate::timer::{earlier, poll_until, quietly, tell};
 ///
 /// # Readiness, clones and drop
 ///
-/// Readiness is passed on, and waiting for it is not counted. When the deadline has passed the inner
+/// Readiness is passed on, and waiting for it is not counted. For HTTP it ends with the head: what a body takes
+/// is not counted either. When the deadline has passed the inner
 /// future is dropped at once, whatever it does about it. A refused call leaves the service ready for the
 /// next one.
 ///
@@ -171,7 +172,8 @@ impl DeadlineLayer {
 }
 
 impl<Rec> DeadlineLayer<(), Rec> {
-    /// Asks `f` for the deadline that a request carries. It only ever shortens the others.
+    /// Asks `f` for the deadline that a request carries. It only ever shortens the others. Comes
+    /// before `.http()`, which adds to it.
     ///
     /// A plain `fn(&Request) -> Option<Deadline>`, or a closure that names its argument's type. If it
     /// panics, the request carries none.

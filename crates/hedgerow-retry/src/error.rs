@@ -99,7 +99,8 @@ impl fmt::Display for StopReason {
 ///
 /// Always told to the recorder, in [`RetryEvent::Failed`](crate::RetryEvent::Failed). As an error it
 /// reaches the caller only where there is no real result to give: every try timed out, or none was sent.
-/// Its source is then a [`TimedOut`] or a [`DeadlineExceeded`].
+/// Its source is a [`TimedOut`] or a [`DeadlineExceeded`] if time was the reason, and none if an answer was
+/// forgotten.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryExhausted {
@@ -154,7 +155,7 @@ impl fmt::Display for TimedOut {
 
 impl Error for TimedOut {}
 
-/// The deadline of a call has passed.
+/// The deadline of a call has passed, or would have before its next try (`overdue` is then zero).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadlineExceeded {

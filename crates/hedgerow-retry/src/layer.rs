@@ -80,8 +80,8 @@ use crate::service::Retry;
 /// # What the caller gets
 ///
 /// The last real result of the service, as it is: an HTTP 503 stays an answer, an error of the service
-/// is boxed as it is. A try that timed out has no result, so it hides none: 503, then a timeout, gives
-/// the 503. Only if every try timed out, or none could be sent, an error is made:
+/// is boxed as it is. A try that `attempt_timeout` ended has no result, so it hides none: 503, then
+/// that, gives the 503. A `TimedOut` of a `TimeoutLayer` beneath is an error like any other. Only if every try timed out, or none could be sent, an error is made:
 /// [`RetryExhausted`](crate::RetryExhausted), found by
 /// [`cause_ref`](hedgerow_core::cause_ref) however deep it was boxed.
 ///
@@ -160,6 +160,9 @@ pub struct Settings {
 impl<P, R, J, Rec> RetryLayer<P, R, J, Rec> {
     /// Sets how many tries a call may make, the first included, 1 to 64. Defaults to 4. 1 never
     /// retries.
+    ///
+    /// Shared by all clones and by the services made from them, like `RetryHandle::set_attempts`: on a clone
+    /// it changes the original too. Two numbers need two layers made by their constructors.
     ///
     /// # Panics
     ///

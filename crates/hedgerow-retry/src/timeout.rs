@@ -49,7 +49,8 @@ use crate::timer::{instant, poll_until, quietly, tell};
 ///
 /// # Readiness, clones and drop
 ///
-/// Readiness is passed on, and waiting for it is not counted. When the time is over the inner future is
+/// Readiness is passed on, and waiting for it is not counted. For HTTP it ends with the head: what a body takes
+/// is not counted either. When the time is over the inner future is
 /// dropped at once, whatever it does about it.
 ///
 /// # Events

@@ -36,17 +36,18 @@
 //! | `retry` | yes | [`RetryLayer`] and its policies, [`TimeoutLayer`], [`DeadlineLayer`] |
 //! | `cache` | no | [`CoalesceLayer`], [`CacheLayer`], [`SampleCacheLayer`], and what they keep answers in |
 //! | `disk` | no | `cache`, and `DiskStore`: a file that survives `kill -9` |
+//! | `batch` | no | [`BatchLayer`], [`from_vec`] and the module [`batch`]: many calls, one dispatch |
 //! | `http` | no | `Replay` for `http::Request`, `.http()` and `.grpc()` on layers, `ReplayBodyLayer`, `IdempotentPathsLayer`, `AwaitFirstContentLayer`, deadlines on the wire, errors as answers, [`sse`] |
 //! | `llm` | no | `http`, and the streams of OpenAI's and Anthropic's servers: `AwaitFirstContentLayer::llm()` |
 //! | `hyper` | no | `http`, and [`sent`](fn@sent) knows the errors of hyper's clients |
 //! | `reqwest` | no | `hyper`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
-//! | `stacks` | no | all layers and `http`: [`HttpClientLayer`], [`LlmClientLayer`], each a whole stack in one line |
+//! | `stacks` | no | `admission`, `hedge`, `retry`, `llm`: [`HttpClientLayer`], [`LlmClientLayer`], each a whole stack in one line |
 //! | `complete` | no | [`complete`](fn@complete): one call with admission, timeouts and retries |
-//! | `metrics` | no | `telemetry::Metrics`, `telemetry::RetryMetrics`: counts and times through the crate `metrics` |
+//! | `metrics` | no | `telemetry::Metrics` and its siblings, `admission::telemetry`: counts and times through the crate `metrics` |
 //! | `serde` | no | what was learnt, saved and restored |
 //! | `hlog` | no | snapshots as HdrHistogram's interval log |
-//! | `config` | no | all layers, `http`, and `config`: a stack as a TOML file, its schema, its explanation |
+//! | `config` | no | `admission`, `batch`, `hedge`, `retry`, `llm`, and `config`: a stack as a TOML file, its schema, its explanation |
 //! | `testing` | no | the contract kit for tests of your own layers |
 
 #[cfg(feature = "complete")]
