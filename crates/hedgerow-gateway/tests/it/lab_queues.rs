@@ -84,10 +84,12 @@ fn a_pulse_is_told_phase_by_phase_with_and_without_cancellation() {
         }
         let recovered = number(row, "recovered_percent");
         if row["cancellation"] == true {
-            assert!((78.0..90.0).contains(&success(row, 1)), "{row}");
+            // Replicas do 83 % of it with all hiccups, and all of it if every hiccup were cut short.
+            assert!((83.0..98.0).contains(&success(row, 1)), "{row}");
             assert!(recovered >= 99.0, "{row}");
         } else {
-            assert!(success(row, 1) < 20.0 && recovered < 80.0, "{row}");
+            // The pulse leaves a queue behind that is served, late, before anybody else.
+            assert!(success(row, 1) < 25.0 && recovered < 95.0, "{row}");
         }
     }
 }

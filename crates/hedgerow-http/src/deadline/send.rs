@@ -28,7 +28,9 @@ use super::header::DeadlineHeader;
 /// # async fn main() -> Result<(), std::convert::Infallible> {
 /// let mut client = ServiceBuilder::new()
 ///     .layer(SendDeadlineLayer::grpc())
-///     .service_fn(async |request: http::Request<()>| Ok(request.headers()["grpc-timeout"].clone()));
+///     .service_fn(async |request: http::Request<()>| {
+///         Ok::<_, std::convert::Infallible>(request.headers()["grpc-timeout"].clone())
+///     });
 /// let now = tokio::time::Instant::now().into_std();
 /// let deadline = Deadline::at(now + Duration::from_millis(250));
 /// let sent = deadline.scope(|| client.call(http::Request::new(())));
