@@ -78,27 +78,35 @@ impl Deadline {
     }
 
     /// Runs `f` beneath this deadline, or beneath the one that holds already if that is earlier.
+    #[inline]
     pub fn scope<T>(self, f: impl FnOnce() -> T) -> T {
-        struct Restore(Option<Instant>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                CURRENT.set(self.0);
-            }
-        }
-        let outer = CURRENT.get();
-        let holds = outer.map_or(self.0, |outer| outer.min(self.0));
-        CURRENT.set(Some(holds));
-        let _restore = Restore(outer);
-        f()
+        Self::in_scope(Some(self), f)
     }
 
     /// Runs `f` beneath this deadline, if there is one: [`scope`](Self::scope).
     #[inline]
     pub fn in_scope<T>(deadline: Option<Self>, f: impl FnOnce() -> T) -> T {
-        match deadline {
-            Some(deadline) => deadline.scope(f),
-            None => f(),
-        }
+        let _restore = deadline.map(Restore::after);
+        // Called in one place: what it returns may be large, and is then put where it stays.
+        f()
+    }
+}
+
+/// Puts the deadline back that held before.
+struct Restore(Option<Instant>);
+
+impl Restore {
+    fn after(deadline: Deadline) -> Self {
+        let outer = CURRENT.get();
+        let holds = outer.map_or(deadline.0, |outer| outer.min(deadline.0));
+        CURRENT.set(Some(holds));
+        Self(outer)
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
     }
 }
 
