@@ -95,6 +95,7 @@ impl<Req, Res> Lane<Req, Res> {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, seq: u64, load: Load<Req, Res>) {
         self.gaps.arrive(load.at);
         self.live += 1;
@@ -123,6 +124,7 @@ impl<Req, Res> Lane<Req, Res> {
     }
 
     /// Books that an item is not here any more.
+    #[inline]
     fn gone(&mut self, load: &Load<Req, Res>) {
         self.live -= 1;
         self.times -= u128::from(load.at);

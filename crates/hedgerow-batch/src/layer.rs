@@ -113,7 +113,7 @@ use crate::worker::Worker;
 /// # Cost
 ///
 /// Reply cells are allocated 32 at a time, and half a dozen things for each batch; two locks that nobody
-/// holds for long: about 1,800 instructions an item in full batches, 7,300 for one that goes alone. The
+/// holds for long: about 1,700 instructions an item in full batches, 7,300 for one that goes alone. The
 /// benches `batching` and `overhead` measure both.
 ///
 /// # Source

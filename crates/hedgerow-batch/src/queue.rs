@@ -117,6 +117,7 @@ impl<Req, Res> Queue<Req, Res> {
     // === items come and go ===
 
     /// Takes an item in. The waker of the task, if it has to be woken for it.
+    #[inline]
     pub(crate) fn enter(
         &mut self,
         id: usize,

@@ -35,6 +35,7 @@ impl<Res> Seats<Res> {
     }
 
     /// The cell of an item that came at `at`.
+    #[inline]
     pub(crate) fn take(&mut self, at: u64) -> Seat<Res> {
         let row = match self.row.take() {
             Some(row) => row,

@@ -86,6 +86,7 @@ impl<Res, Err, F> Slot<Res, Err, F> {
     }
 
     /// The item goes to the backend, or goes there again. False if nobody waits for it any more.
+    #[inline]
     pub(crate) fn send(&self, flight: &Arc<F>) -> bool {
         let mut cell = self.cell.lock();
         if matches!(cell.stage, Stage::Ended(_) | Stage::Left) {
@@ -105,6 +106,7 @@ impl<Res, Err, F> Slot<Res, Err, F> {
     }
 
     /// A result, from wherever: the first one counts.
+    #[inline]
     pub(crate) fn put(&self, result: Result<Res, Err>) -> Put<Res, Err, F> {
         let mut cell = self.cell.lock();
         if matches!(cell.stage, Stage::Ended(_) | Stage::Left) {
@@ -178,6 +180,7 @@ impl<Res, Err, F> Slot<Res, Err, F> {
     }
 
     /// The caller asks for the result. After it has been taken it never comes again.
+    #[inline]
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<Res, Err>> {
         let mut cell = self.cell.lock();
         if let Stage::Ended(result) = &mut cell.stage {
