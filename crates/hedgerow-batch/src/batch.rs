@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hedgerow_core::BoxError;
+use hedgerow_core::{BoxError, caught, drop_quietly};
 
 use crate::error::{BatchError, SharedError};
 use crate::flight::Flight;
@@ -129,7 +129,7 @@ impl<Res> Reply<Res> {
         self.used = true;
         if let Some(twins) = self.twins.take() {
             for slot in twins.slots {
-                let Some(copy) = crate::quiet::caught(|| (twins.copy)(&answer)) else {
+                let Some(copy) = caught(|| (twins.copy)(&answer)) else {
                     let size = self.flight.size();
                     fail(&slot, &self.flight, BatchError::Panicked { size }.into());
                     continue;
@@ -186,7 +186,7 @@ pub(crate) fn put<Res>(slot: &Seat<Res>, flight: &Arc<Flight>, result: Result<Re
         }
         Put::Late(result) => {
             flight.story.books.late();
-            crate::quiet::drop_quietly(result);
+            drop_quietly(result);
         }
     }
 }

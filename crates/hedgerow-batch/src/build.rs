@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::books::Books;
-use crate::error::BatchBuildError;
 use crate::handle::Hub;
 use crate::lane::Hold;
 use crate::layer::BatchLayer;
@@ -60,14 +59,5 @@ impl<Req, Res> BatchLayer<Req, Res> {
             listener: None,
             hub: Hub::new(Arc::new(Books::new())),
         }
-    }
-}
-
-/// Panics with the reason of a refusal, at the caller's place.
-#[track_caller]
-pub(crate) fn or_panic<T>(built: Result<T, BatchBuildError>) -> T {
-    match built {
-        Ok(layer) => layer,
-        Err(error) => panic!("{error}"),
     }
 }

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
-use hedgerow_core::{BoxError, Deadline};
+use hedgerow_core::{BoxError, Deadline, drop_quietly};
 use parking_lot::Mutex;
 
-use crate::quiet::drop_quietly;
 use crate::story::Story;
 
 /// The backend's future for a batch.

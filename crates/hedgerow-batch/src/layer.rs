@@ -5,12 +5,12 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::{BoxError, Copies, Recorder};
+use hedgerow_core::{BoxError, Copies, Recorder, or_panic};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::batch::Batch;
-use crate::build::{MAX_IN_FLIGHT, MAX_QUEUED, MAX_SIZE, or_panic};
+use crate::build::{MAX_IN_FLIGHT, MAX_QUEUED, MAX_SIZE};
 use crate::error::BatchBuildError;
 use crate::event::BatchEvent;
 use crate::handle::{BatchHandle, Hub};

@@ -34,7 +34,6 @@ mod sizes;
 mod handle;
 mod event;
 mod error;
-mod quiet;
 mod sync;
 pub mod telemetry;
 

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use hedgerow_core::{Copies, Deadline};
+use hedgerow_core::{Copies, Deadline, caught, drop_quietly};
 
 use crate::batch::{Batch, Item, Reply, Twins};
 use crate::flight::Flight;
 use crate::lane::{Due, Load};
-use crate::quiet::caught;
 use crate::same::Same;
 use crate::seat::Seat;
 
@@ -76,7 +75,7 @@ pub(crate) fn join<Req, Res>(riders: &mut Vec<Rider<Req, Res>>, same: &dyn Same<
         first.at = first.at.min(rider.at);
         first.twins.append(&mut rider.twins);
         first.twins.push(rider.slot);
-        crate::quiet::drop_quietly(rider.request);
+        drop_quietly(rider.request);
     }
     *riders = kept;
 }

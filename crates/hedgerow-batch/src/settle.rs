@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use hedgerow_core::caught;
+
 use crate::batch::{fail, missing};
 use crate::error::{BatchError, SharedError};
 use crate::event::BatchEvent;
 use crate::flight::Landing;
 use crate::flying::{Landed, Trip};
 use crate::policy::Flown;
-use crate::quiet::caught;
 use crate::riders::Rider;
 use crate::shared::Shared;
 use crate::slot::Loss;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hedgerow_core::{BoxError, Copies, Deadline};
+use hedgerow_core::{BoxError, Copies, Deadline, caught, drop_quietly};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -14,7 +14,6 @@ use crate::lane::{Due, Hold, Load};
 use crate::partition::Partition;
 use crate::policy::BatchPolicy;
 use crate::queue::{Queue, Stage};
-use crate::quiet::{caught, drop_quietly};
 use crate::same::Same;
 use crate::seat::{Cell, Seat};
 use crate::slot::{Leaving, Put};

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use hedgerow_core::{caught, drop_quietly};
+
 use crate::sync::Mutex;
 
 /// A reply cell. `F` is what an item is sent with: a flight.
@@ -116,7 +118,7 @@ impl<Res, Err, F> Slot<Res, Err, F> {
         let waker = cell.waker.take();
         drop(cell);
         if let Some(waker) = waker {
-            crate::quiet::caught(|| waker.wake());
+            caught(|| waker.wake());
         }
         Put::Ended(match before {
             Stage::Sent { flight, .. } | Stage::Loose { flight } => Some(flight),
@@ -159,7 +161,7 @@ impl<Res, Err, F> Slot<Res, Err, F> {
             Stage::Ended(ref mut result) => {
                 let result = result.take();
                 drop(cell);
-                crate::quiet::drop_quietly(result);
+                drop_quietly(result);
                 return Leaving::Ended;
             }
             Stage::Left => return Leaving::Ended,

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, caught};
 
 use crate::books::Books;
 use crate::event::BatchEvent;
-use crate::quiet::caught;
 
 /// Whoever is told, if anybody is.
 pub(crate) type Listener = Arc<dyn Recorder<BatchEvent> + Send + Sync>;

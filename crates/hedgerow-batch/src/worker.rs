@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::TryFutureExt as _;
 use futures::stream::{FuturesUnordered, Stream};
-use hedgerow_core::BoxError;
+use hedgerow_core::{BoxError, caught, drop_quietly};
 use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -22,7 +22,6 @@ use crate::flying::{Flying, Landed, Trip};
 use crate::lane::{Hold, Load};
 use crate::policy::Decision;
 use crate::queue::{Look, Stage};
-use crate::quiet::{caught, drop_quietly};
 use crate::riders::{self, Rider};
 use crate::settle::{self, Part};
 use crate::shared::Shared;

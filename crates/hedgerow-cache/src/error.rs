@@ -50,12 +50,3 @@ impl CacheBuildError {
         Ok(())
     }
 }
-
-/// Panics with the reason of a refusal, at the caller's place.
-#[track_caller]
-pub(crate) fn or_panic<T>(built: Result<T, CacheBuildError>) -> T {
-    match built {
-        Ok(built) => built,
-        Err(error) => panic!("{error}"),
-    }
-}

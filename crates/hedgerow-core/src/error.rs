@@ -35,3 +35,17 @@ pub fn cause_ref<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Op
     }
     None
 }
+
+/// Panics with the reason of a refusal, at the caller's place: what a constructor does that has a `try_` twin.
+///
+/// # Panics
+///
+/// If it was refused.
+#[doc(hidden)]
+#[track_caller]
+pub fn or_panic<T, E: std::fmt::Display>(built: Result<T, E>) -> T {
+    match built {
+        Ok(built) => built,
+        Err(error) => panic!("{error}"),
+    }
+}

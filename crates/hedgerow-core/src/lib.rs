@@ -21,6 +21,7 @@ mod class;
 mod copies;
 mod deadline;
 mod error;
+mod quiet;
 mod latency;
 mod recorder;
 mod replay;
@@ -37,8 +38,9 @@ pub use crate::budget::{Budget, BudgetError, Grant, Kind};
 pub use crate::class::{Class, Classify, OkWins, accept_if};
 pub use crate::copies::{ByClone, ByReplay, Copies, Edited, ReplayWith};
 pub use crate::deadline::Deadline;
-pub use crate::error::{BoxError, cause_ref};
+pub use crate::error::{BoxError, cause_ref, or_panic};
 pub use crate::latency::LatencyView;
+pub use crate::quiet::{caught, drop_quietly, quietly};
 pub use crate::recorder::{Recorder, is_name_prefix};
 pub use crate::replay::Replay;
 

@@ -4,14 +4,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::{Budget, LatencyView, OkWins};
+use hedgerow_core::{Budget, LatencyView, OkWins, or_panic};
 use hedgerow_latency::Latency;
 
 use crate::books::Books;
 use crate::error::{BuildError, MAX_HEDGES};
 use crate::exchange::ByReplay;
 use crate::handle::Since;
-use crate::layer::{HedgeLayer, HedgeReady, Parts, Settings, or_panic};
+use crate::layer::{HedgeLayer, HedgeReady, Parts, Settings};
 use crate::policy::{
     Adaptive, Backoff, BackoffConfig, DEFAULT_KEYS, Fixed, Keyed, Off, Parallel, Percentile,
     Scaled, Schedule, Workload,

@@ -2,10 +2,9 @@
 //!
 //! Each way books every attempt, tells exactly one terminal event, and leaves nothing behind.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, Class};
+use hedgerow_core::{Attempt, Class, quietly};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -39,12 +38,6 @@ fn settle_key<Req>(key: &(dyn KeyState<Req> + 'static), sample: &Sample) {
 #[inline]
 fn trace_end(elapsed: Duration, outcome: Outcome) {
     tracing::trace!(target: "hedgerow::hedge", ?elapsed, %outcome, "call ended");
-}
-
-/// Drops an attempt: should that panic, it is not to take the winner's answer along.
-pub(crate) fn quietly(drop: impl FnOnce()) {
-    // The panic hook has reported it.
-    let _ = catch_unwind(AssertUnwindSafe(drop));
 }
 
 impl<S, K, Req> Proj<'_, S, K, Req>

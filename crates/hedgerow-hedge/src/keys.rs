@@ -3,8 +3,10 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use hedgerow_core::or_panic;
+
 use crate::error::BuildError;
-use crate::layer::{HedgeLayer, Parts, or_panic};
+use crate::layer::{HedgeLayer, Parts};
 use crate::policy::{DEFAULT_KEYS, Keyed, Keys};
 
 impl<P: Clone, R, J, Rec> HedgeLayer<P, R, J, Rec> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hedgerow_core::{Budget, OkWins};
+use hedgerow_core::{Budget, OkWins, or_panic};
 use hedgerow_latency::Latency;
 use parking_lot::Mutex;
 use tower_layer::Layer;
@@ -387,15 +387,6 @@ impl<P, J, Rec> HedgeLayer<P, ByReplay, J, Rec> {
     #[must_use]
     pub fn replay_with<F>(self, f: F) -> HedgeLayer<P, ReplayWith<F>, J, Rec> {
         self.exchange(|_| ReplayWith(f))
-    }
-}
-
-/// Panics with the reason of a refusal, at the caller's place.
-#[track_caller]
-pub(crate) fn or_panic<T>(built: Result<T, BuildError>) -> T {
-    match built {
-        Ok(layer) => layer,
-        Err(error) => panic!("{error}"),
     }
 }
 

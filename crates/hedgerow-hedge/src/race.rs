@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, Class, Kind};
+use hedgerow_core::{Attempt, Class, Kind, quietly};
 use tokio::time::{Instant, sleep};
 use tower_service::Service;
 
-use crate::ending::{outcome_of, quietly};
+use crate::ending::outcome_of;
 use crate::event::HedgeEvent;
 use crate::extra::{Extra, Step};
 use crate::future::{FAR, Next, Proj, Turn};

@@ -44,11 +44,3 @@ pub enum HttpBuildError {
         problem: &'static str,
     },
 }
-
-#[track_caller]
-pub(crate) fn or_panic<T>(built: Result<T, HttpBuildError>) -> T {
-    match built {
-        Ok(built) => built,
-        Err(error) => panic!("{error}"),
-    }
-}

@@ -6,7 +6,6 @@ use std::time::Duration;
 use hedgerow_core::{Budget, ByReplay, OkWins};
 
 use crate::books::Books;
-use crate::error::RetryBuildError;
 use crate::handle::Since;
 use crate::layer::{Parts, RetryLayer, Settings};
 use crate::policy::{Exponential, Fixed, Jitter, RetryPolicy};
@@ -64,14 +63,5 @@ impl<P: RetryPolicy> RetryLayer<P> {
                 },
             },
         }
-    }
-}
-
-/// Panics with the reason of a refusal, at the caller's place.
-#[track_caller]
-pub(crate) fn or_panic<T>(built: Result<T, RetryBuildError>) -> T {
-    match built {
-        Ok(layer) => layer,
-        Err(error) => panic!("{error}"),
     }
 }

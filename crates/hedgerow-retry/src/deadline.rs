@@ -6,16 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{BoxError, Deadline, Recorder};
+use hedgerow_core::{BoxError, Deadline, Recorder, or_panic, quietly};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::build::or_panic;
 use crate::error::{DeadlineExceeded, RetryBuildError};
 use crate::event::TimeoutEvent;
-use crate::timer::{earlier, poll_until, quietly, tell};
+use crate::timer::{earlier, poll_until, tell};
 
 /// Sets the [`Deadline`] of a call for everything beneath, and ends the call when it has passed.
 ///

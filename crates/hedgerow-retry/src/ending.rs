@@ -5,7 +5,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use hedgerow_core::Class;
+use hedgerow_core::{Class, quietly};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -14,7 +14,6 @@ use crate::event::RetryEvent;
 use crate::future::{Output, Proj};
 use crate::info::{RetryInfo, Tries, TryInfo, TryOutcome};
 use crate::rules::Rules;
-use crate::timer::quietly;
 
 impl<S, K, Req> Proj<'_, S, K, Req>
 where

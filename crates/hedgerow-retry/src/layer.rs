@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::{Budget, ByClone, ByReplay, Edited, LatencyView, OkWins, ReplayWith};
+use hedgerow_core::{Budget, ByClone, ByReplay, Edited, LatencyView, OkWins, ReplayWith, or_panic};
 use parking_lot::Mutex;
 use tower_layer::Layer;
 
 use crate::books::Books;
-use crate::build::or_panic;
 use crate::error::RetryBuildError;
 use crate::event::RetryEvent;
 use crate::handle::{RetryHandle, Since};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hedgerow_core::Class;
+use hedgerow_core::{Class, or_panic};
 
 use crate::error::RetryBuildError;
 
@@ -138,7 +138,7 @@ impl Exponential {
     #[must_use]
     #[track_caller]
     pub fn new(base: Duration, cap: Duration) -> Self {
-        crate::build::or_panic(Self::try_new(base, cap))
+        or_panic(Self::try_new(base, cap))
     }
 
     /// Like [`new`](Self::new), but returns the reason of a refusal.

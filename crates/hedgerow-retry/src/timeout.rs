@@ -4,16 +4,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, BoxError, Class, Classify, Recorder, cause_ref};
+use hedgerow_core::{Attempt, BoxError, Class, Classify, Recorder, cause_ref, or_panic, quietly};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::build::or_panic;
 use crate::error::{RetryBuildError, TimedOut};
 use crate::event::TimeoutEvent;
-use crate::timer::{instant, poll_until, quietly, tell};
+use crate::timer::{instant, poll_until, tell};
 
 /// Drops a request that takes longer than a given time, with a [`TimedOut`] that says so.
 ///

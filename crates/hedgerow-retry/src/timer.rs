@@ -58,9 +58,3 @@ pub(crate) fn tell<E, Rec: Recorder<E>>(recorder: &Rec, event: &E) {
         }
     }));
 }
-
-/// Drops something of the user's: should that panic, it is not to take the call's end along.
-pub(crate) fn quietly(drop: impl FnOnce()) {
-    // The panic hook has reported it.
-    let _ = catch_unwind(AssertUnwindSafe(drop));
-}

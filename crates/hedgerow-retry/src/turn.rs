@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, BoxError, Class, Deadline, Grant, Kind, cause_ref};
+use hedgerow_core::{Attempt, BoxError, Class, Deadline, Grant, Kind, cause_ref, quietly};
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
@@ -15,7 +15,7 @@ use crate::info::{TryInfo, TryOutcome};
 use crate::layer::Settings;
 use crate::policy::{Failure, Wait};
 use crate::rules::Rules;
-use crate::timer::{earlier, instant, poll_until, quietly};
+use crate::timer::{earlier, instant, poll_until};
 
 /// Whatever the attempt's timeout is: nobody waits longer than this for a service that is not ready.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hedgerow_admission::{Ask, Gate};
-use hedgerow_core::{BoxError, Budget, Classify, OkWins};
+use hedgerow_core::{BoxError, Budget, Classify, OkWins, or_panic};
 use hedgerow_retry::{Exponential, RetryBuildError, RetryLayer, RetryPolicy, TimeoutLayer};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -273,14 +273,6 @@ impl<'a, S: Service<Req>, Req, J> Complete<'a, S, Req, J> {
             usage: self.usage,
             judge,
         }
-    }
-}
-
-#[track_caller]
-fn or_panic<T>(built: Result<T, RetryBuildError>) -> T {
-    match built {
-        Ok(built) => built,
-        Err(error) => panic!("{error}"),
     }
 }
 

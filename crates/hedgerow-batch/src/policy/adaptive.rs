@@ -5,6 +5,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{BatchPolicy, Decision, Flown, Waiting};
+use hedgerow_core::or_panic;
+
 use crate::event::Reason;
 
 /// What a batch of which nothing is known is taken to cost.
@@ -106,7 +108,7 @@ impl Adaptive {
     #[must_use]
     #[track_caller]
     pub fn cost(self, cost: Duration) -> Self {
-        crate::build::or_panic(self.try_cost(cost))
+        or_panic(self.try_cost(cost))
     }
 
     /// Like [`cost`](Self::cost), but returns the reason of a refusal.

@@ -5,7 +5,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::Budget;
+use hedgerow_core::{Budget, or_panic};
 use tower_layer::Layer;
 
 use super::event::CacheEvent;
@@ -16,7 +16,7 @@ use super::service::Cache;
 use crate::background::{Background, Owner};
 use crate::clock::Clock;
 use crate::coalesce::ByClone;
-use crate::error::{CacheBuildError, or_panic};
+use crate::error::CacheBuildError;
 
 const DEFAULT_TTL: Duration = Duration::from_secs(60);
 const DEFAULT_REFRESHES: usize = 64;

@@ -5,7 +5,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::Budget;
+use hedgerow_core::{Budget, or_panic};
 use tower_layer::Layer;
 
 use super::event::CoalesceEvent;
@@ -13,7 +13,7 @@ use super::handle::{Books, CoalesceHandle};
 use super::service::Coalesce;
 use super::share::ByClone;
 use crate::background::{Background, Owner};
-use crate::error::{CacheBuildError, or_panic};
+use crate::error::CacheBuildError;
 use crate::lead::Local;
 
 const DEFAULT_FLIGHTS: usize = 10_000;

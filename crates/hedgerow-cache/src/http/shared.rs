@@ -6,14 +6,14 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hedgerow_core::{BoxError, Class, Classify, HttpJudge};
+use hedgerow_core::{BoxError, Class, Classify, HttpJudge, or_panic};
 use http::Response;
 use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use super::tape::{Reader, Tape};
 use crate::coalesce::Share;
-use crate::error::{CacheBuildError, or_panic};
+use crate::error::CacheBuildError;
 
 const DEFAULT_BEHIND: usize = 1 << 20;
 

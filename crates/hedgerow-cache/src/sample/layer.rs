@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::{Budget, OkWins};
+use hedgerow_core::{Budget, OkWins, or_panic};
 use tower_layer::Layer;
 
 use super::asking::{Each, Many};
 use super::handle::{Books, SampleHandle};
 use super::service::SampleCache;
 use crate::clock::Clock;
-use crate::error::{CacheBuildError, or_panic};
+use crate::error::CacheBuildError;
 
 const DEFAULT_CURSORS: usize = 1_000_000;
 const DEFAULT_MOST: u32 = 1_024;

@@ -5,13 +5,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hedgerow_core::Answer;
+use hedgerow_core::{Answer, or_panic};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use super::{Entry, Got, Store, StoreError, StoreStats};
 use crate::clock::Stamp;
-use crate::error::{CacheBuildError, or_panic};
+use crate::error::CacheBuildError;
 
 /// Fewer than this per shard, and a shard evicts long before all of them are full.
 const LEAST_PER_SHARD: u64 = 256;

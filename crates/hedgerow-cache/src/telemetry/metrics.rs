@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, or_panic};
 use metrics::{Label, counter, histogram};
 
 use super::{PREFIX, checked, deed_word, reason_word, status_word, yes};
@@ -71,7 +71,7 @@ impl Metrics {
     #[must_use]
     #[track_caller]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        crate::error::or_panic(self.try_prefix(prefix))
+        or_panic(self.try_prefix(prefix))
     }
 
     /// Like [`prefix`](Self::prefix), but returns the reason of a refusal.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, or_panic};
 
 use super::{PREFIX, checked, deed_word, reason_word, status_word};
 use crate::cache::CacheEvent;
@@ -65,7 +65,7 @@ impl Traces {
     #[must_use]
     #[track_caller]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        crate::error::or_panic(self.try_prefix(prefix))
+        or_panic(self.try_prefix(prefix))
     }
 
     /// Like [`prefix`](Self::prefix), but returns the reason of a refusal.

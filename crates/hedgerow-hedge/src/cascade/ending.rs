@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, BoxError};
+use hedgerow_core::{Attempt, BoxError, quietly};
 
 use crate::cascade::event::{CascadeEvent, SkipReason};
 use crate::cascade::handle::{How, Told};
 use crate::cascade::info::{CascadeInfo, TierInfo};
 use crate::cascade::run::{End, Run, Stage};
-use crate::ending::quietly;
 use crate::info::{AttemptInfo, Attempts, Outcome};
 use crate::plain::{Loss, RaceError, RaceErrorKind, Story};
 

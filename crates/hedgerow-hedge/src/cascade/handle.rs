@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, quietly};
 use hedgerow_latency::{Latency, Snapshot};
 use parking_lot::Mutex;
 
@@ -12,7 +12,6 @@ use crate::cascade::build;
 use crate::cascade::event::CascadeEvent;
 use crate::cascade::info::CascadeInfo;
 use crate::cascade::spend::SpendCap;
-use crate::ending::quietly;
 use crate::info::Outcome;
 use crate::percentiles::percentiles;
 

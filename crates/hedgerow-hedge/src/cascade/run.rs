@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, BoxError};
+use hedgerow_core::{Attempt, BoxError, quietly};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
@@ -19,7 +19,6 @@ use crate::cascade::hedges::counting;
 use crate::cascade::service::{Core, Verdict};
 use crate::cascade::spend::Charge;
 use crate::cascade::tier::{Answering, TierService};
-use crate::ending::quietly;
 use crate::future::FAR;
 use crate::info::{AttemptInfo, Outcome};
 use crate::plain::Loss;

@@ -9,11 +9,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, Class, Classify, OkWins, Recorder};
+use hedgerow_core::{Attempt, Class, Classify, OkWins, Recorder, quietly};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::ending::{outcome_of, quietly};
+use crate::ending::outcome_of;
 use crate::event::HedgeEvent;
 use crate::future::FAR;
 use crate::info::AttemptInfo;

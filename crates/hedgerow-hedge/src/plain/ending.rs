@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use hedgerow_core::{Attempt, Classify, Recorder};
+use hedgerow_core::{Attempt, Classify, Recorder, quietly};
 
-use crate::ending::quietly;
 use crate::event::HedgeEvent;
 use crate::info::{AttemptInfo, Attempts, Outcome, WinnerInfo};
 use crate::plain::course::{Course, End, Runner, Stage};

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use futures::stream::FuturesUnordered;
+use hedgerow_core::quietly;
 use pin_project::pin_project;
 
-use crate::ending::quietly;
 use crate::plain::error::ArgumentError;
 
 /// Runs `run` on every item, at most `n` at a time, and gives the outputs as they are completed.

@@ -5,12 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hedgerow_core::{Classify, OkWins, Recorder};
+use hedgerow_core::{Classify, OkWins, Recorder, quietly};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::ending::quietly;
 use crate::event::HedgeEvent;
 use crate::info::WinnerInfo;
 use crate::losers::{Losers, OnLosers};

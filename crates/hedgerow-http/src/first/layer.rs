@@ -1,6 +1,6 @@
 //! Layers that say what is waited for.
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, or_panic};
 use tower_layer::Layer;
 
 use super::event::FirstEvent;
@@ -9,7 +9,7 @@ use super::held::Caps;
 use super::known::{ByPath, KnownFormat};
 use super::seen::{FirstFrame, StreamFormat};
 use super::service::AwaitFirst;
-use crate::error::{HttpBuildError, or_panic};
+use crate::error::HttpBuildError;
 
 const MAX_EVENTS: u32 = 64;
 const MAX_BYTES: u64 = 256 * 1_024;

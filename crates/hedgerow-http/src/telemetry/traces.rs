@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, or_panic};
 
 use super::{PREFIX, checked, told};
 use crate::error::HttpBuildError;
@@ -44,7 +44,7 @@ impl Traces {
     #[must_use]
     #[track_caller]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        crate::error::or_panic(self.try_prefix(prefix))
+        or_panic(self.try_prefix(prefix))
     }
 
     /// Like [`prefix`](Self::prefix), but returns the reason of a refusal.

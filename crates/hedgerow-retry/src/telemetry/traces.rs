@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hedgerow_core::Recorder;
+use hedgerow_core::{Recorder, or_panic};
 
 use super::{PREFIX, checked, outcome_word, reason_word};
 use crate::error::RetryBuildError;
@@ -56,7 +56,7 @@ impl Traces {
     #[must_use]
     #[track_caller]
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
-        crate::build::or_panic(self.try_prefix(prefix))
+        or_panic(self.try_prefix(prefix))
     }
 
     /// Like [`prefix`](Self::prefix), but returns the reason of a refusal.
