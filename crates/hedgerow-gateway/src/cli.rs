@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hedgerow::Budget;
+use hedgerow_gateway::KeyStyle;
 use hedgerow_sim::{Law, Load, Scenario};
 
 use crate::policy::{Policies, Policy};
@@ -20,6 +21,64 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Demo(DemoArgs),
     Lab(LabArgs),
+    Serve(ServeArgs),
+    Check(FileArgs),
+    Explain(ExplainArgs),
+    /// Prints the JSON schema of a gateway's file.
+    Schema,
+}
+
+/// Serves an OpenAI- and Anthropic-compatible API in front of one upstream or several, with hedging,
+/// retries, deadlines and admission in between.
+///
+/// Point an SDK's base URL at it. SIGHUP, and a change of the file, take what is written then, without
+/// dropping a request; SIGTERM and SIGINT let running answers end.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Source {
+    /// The file with everything: see `hedgerow schema`, and `hedgerow explain`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["upstream", "key_style", "key_env"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Without a file: the address of the one upstream, with its /v1, as an SDK is told it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+
+    /// How the key is sent to it: authorization, `x_api_key`, `api_key`, client (what the client has sent is
+    /// passed on) or none.
+    #[arg(long, value_name = "STYLE", requires = "upstream", value_parser = key_style)]
+    pub(crate) key_style: Option<KeyStyle>,
+
+    /// The environment variable with the key [default: `OPENAI_API_KEY`, or
+    /// `ANTHROPIC_API_KEY` for `x_api_key`].
+    #[arg(long, value_name = "NAME", requires = "upstream")]
+    pub(crate) key_env: Option<String>,
+
+    /// Where to listen, instead of what the file says [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+}
+
+/// Says whether a gateway's file can be served: every mistake at once, with its line.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FileArgs {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// Prints the layers that each route gets, from the outside in, with what holds by default, and warnings.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) source: Source,
 }
 
 /// Shows what hedging does: the same load with and without it, over real HTTP on this machine.
@@ -243,4 +302,10 @@ fn budget(written: &str) -> Result<Allowance, String> {
         .map_err(|_| String::from("write percents of the calls, like 2,5,10, or own"))?;
     Budget::try_percent(percent).map_err(|error| error.to_string())?;
     Ok(Allowance::Percent(percent))
+}
+
+fn key_style(written: &str) -> Result<KeyStyle, String> {
+    let value = serde_json::Value::String(written.replace('-', "_"));
+    serde_json::from_value(value)
+        .map_err(|_| String::from("write one of authorization, x_api_key, api_key, client, none"))
 }

@@ -43,9 +43,10 @@ mod error;
 /// How other files of this workspace are read. It is for them alone, and may change with every release.
 #[doc(hidden)]
 pub mod reading {
+    pub use super::assemble::stack;
     pub use super::check::guess;
     pub use super::error::Mistakes;
-    pub use super::read::{table, text};
+    pub use super::read::{contents, table, text};
 }
 
 pub use self::admission::{

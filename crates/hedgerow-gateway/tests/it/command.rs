@@ -13,7 +13,7 @@ pub(crate) fn lab(arguments: &[&str]) -> Command {
     hedgerow("lab", arguments)
 }
 
-fn hedgerow(subcommand: &str, arguments: &[&str]) -> Command {
+pub(crate) fn hedgerow(subcommand: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
     command
         .arg(subcommand)

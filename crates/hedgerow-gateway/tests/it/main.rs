@@ -7,3 +7,4 @@ mod lab_queues;
 mod lab_stacks;
 mod shown;
 mod mistakes;
+mod serving;

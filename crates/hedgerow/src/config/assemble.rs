@@ -65,8 +65,7 @@ impl StackConfig {
     /// Every mistake at once.
     pub fn build(&self) -> Result<Stack, ConfigErrors> {
         let mut mistakes = Mistakes::default();
-        let layers: Vec<_> = self.layers.iter().map(Some).collect();
-        let built = assemble(Some(self.total_timeout), &layers, &mut mistakes);
+        let built = stack(self, &mut mistakes);
         mistakes.judge(built)
     }
 }
@@ -198,6 +197,12 @@ impl Part {
 
 const ONLY_HTTP: &str =
     "it has a meaning for HTTP requests alone: leave it out, or build the stack with .http()";
+
+/// Builds a stack that stands in a larger configuration. `None` with a mistake.
+pub fn stack(config: &StackConfig, mistakes: &mut Mistakes) -> Option<Stack> {
+    let layers: Vec<_> = config.layers.iter().map(Some).collect();
+    assemble(Some(config.total_timeout), &layers, mistakes)
+}
 
 /// Builds those layers that could be read. `None` with a mistake.
 pub(crate) fn assemble(

@@ -80,7 +80,7 @@ impl Mistakes {
     }
 
     /// What `read` finds stands below the key `place`.
-    pub(crate) fn within<T>(&mut self, place: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+    pub fn within<T>(&mut self, place: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let outside = self.within.clone();
         self.within = self.path(place);
         let read = read(self);
@@ -166,7 +166,11 @@ impl Mistakes {
     }
 
     /// What was built, unless there is a mistake.
-    pub(crate) fn judge<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
+    ///
+    /// # Errors
+    ///
+    /// All mistakes, if there is one.
+    pub fn judge<T>(self, built: Option<T>) -> Result<T, ConfigErrors> {
         match built {
             Some(built) if self.found.is_empty() => Ok(built),
             _ => Err(ConfigErrors {

@@ -48,7 +48,7 @@ pub(crate) fn json<T: Readable>(text: &str) -> Result<T, ConfigErrors> {
 
 /// A file: JSON if its name ends in `.json`, TOML otherwise.
 pub(crate) fn file<T: Readable>(path: &Path) -> Result<T, ConfigErrors> {
-    let text = text(path).map_err(|problem| ConfigErrors::one("", problem))?;
+    let text = contents(path)?;
     if path.extension().is_some_and(|end| end == "json") {
         json(&text)
     } else {
@@ -76,6 +76,15 @@ pub fn text(path: &Path) -> Result<String, String> {
         ));
     }
     Ok(text)
+}
+
+/// The text of a file that is a configuration.
+///
+/// # Errors
+///
+/// As [`text`], as a mistake.
+pub fn contents(path: &Path) -> Result<String, ConfigErrors> {
+    text(path).map_err(|problem| ConfigErrors::one("", problem))
 }
 
 /// A table of keys, each of which may be left out, into whatever `finish` makes of it.
