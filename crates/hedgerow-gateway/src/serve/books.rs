@@ -137,6 +137,8 @@ pub(crate) struct Booked<B: Body, H> {
     #[pin]
     inner: B,
     tally: Tally,
+    /// Why it broke off, until that is told.
+    broken: Option<BoxError>,
     _held: H,
 }
 
@@ -145,6 +147,7 @@ impl<B: Body, H> Booked<B, H> {
         Self {
             inner,
             tally,
+            broken: None,
             _held: held,
         }
     }
@@ -162,13 +165,25 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        match &frame {
-            None => this.tally.answered(),
-            Some(Err(_)) => this.tally.end(|counts| &counts.broken),
-            Some(Ok(_)) => {}
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(frame)
+        let frame = ready!(this.inner.poll_frame(cx));
+        match frame {
+            None => {
+                this.tally.answered();
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                this.tally.end(|counts| &counts.broken);
+                // The server drops a connection whose body breaks off, with what it has not sent yet. One turn
+                // later the head, and what came of the body, are on their way.
+                *this.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -396,5 +411,55 @@ impl Page {
 impl fmt::Debug for RouteBooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RouteBooks").field(&self.path).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+    use http::{Request, Response};
+    use http_body_util::StreamBody;
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// A client tells a broken answer from none.
+    #[tokio::test]
+    async fn the_head_of_an_answer_that_breaks_at_once_is_not_lost_with_it() {
+        let books = Books::new().route("/");
+        let service = service_fn(|_: Request<Incoming>| {
+            let frames = [
+                Ok(Frame::data(Bytes::from("half"))),
+                Err(BoxError::from("off")),
+            ];
+            let body = StreamBody::new(stream::iter(frames));
+            let booked = Booked::new(body, books.came(), ());
+            async { Ok::<_, Infallible>(Response::new(booked)) }
+        });
+        let (ours, mut theirs) = duplex(1_024);
+        let ask = async {
+            theirs
+                .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                .await
+                .unwrap();
+            let mut said = String::new();
+            theirs.read_to_string(&mut said).await.unwrap();
+            said
+        };
+        let serve = http1::Builder::new().serve_connection(TokioIo::new(ours), service);
+        let (said, served) = tokio::join!(ask, serve);
+        assert!(served.is_err());
+        assert!(
+            said.starts_with("HTTP/1.1 200 OK") && said.contains("half"),
+            "{said:?}"
+        );
+        assert!(!said.ends_with("0\r\n\r\n"), "a cut answer is no whole one");
+        assert_eq!(load(&books.counts.broken), 1);
     }
 }
