@@ -16,6 +16,9 @@ pub const DEFAULT_MAX_QUEUED: usize = 10_000;
 /// How many batches may be in flight unless told otherwise.
 pub const DEFAULT_MAX_IN_FLIGHT: usize = 16;
 
+/// How long a batch may take unless told otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
 pub(crate) const MAX_SIZE: usize = 1_000_000;
 pub(crate) const MAX_QUEUED: usize = 100_000_000;
 pub(crate) const MAX_IN_FLIGHT: usize = 100_000;
@@ -53,7 +56,7 @@ impl<Req, Res> BatchLayer<Req, Res> {
             preferred: Arc::default(),
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             max_queued: DEFAULT_MAX_QUEUED,
-            timeout: None,
+            timeout: Some(DEFAULT_TIMEOUT),
             bisect: None,
             same: None,
             listener: None,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hedgerow_core::Deadline;
 use tokio::task::coop::unconstrained;
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep_until};
 
 use crate::event::BatchOutcome;
 use crate::flight::{Flight, Landing};
@@ -17,6 +17,8 @@ use crate::riders::Rider;
 /// A batch that is with the backend: resolves when its future has ended.
 pub(crate) struct Flying<Req, Res> {
     pub(crate) trip: Option<Trip<Req, Res>>,
+    timeout: Option<Duration>,
+    /// Made when the backend does not answer at once.
     timer: Option<Pin<Box<Sleep>>>,
     deadline: Option<Deadline>,
 }
@@ -47,7 +49,8 @@ impl<Req, Res> Flying<Req, Res> {
     ) -> Self {
         Self {
             trip: Some(trip),
-            timer: timeout.map(|after| Box::pin(tokio::time::sleep(after))),
+            timeout,
+            timer: None,
             deadline,
         }
     }
@@ -65,6 +68,13 @@ impl<Req, Res> Future for Flying<Req, Res> {
             Poll::Ready(landing) => Landed::Work(landing),
             Poll::Pending => {
                 // Outside of the task's cooperative budget, which the backend may have used up.
+                if let (None, Some(after)) = (&this.timer, this.timeout) {
+                    let started = tokio::time::Instant::from_std(trip.started);
+                    // What is beyond all time never comes.
+                    this.timer = started
+                        .checked_add(after)
+                        .map(|end| Box::pin(sleep_until(end)));
+                }
                 let over = this
                     .timer
                     .as_mut()

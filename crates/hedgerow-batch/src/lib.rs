@@ -10,6 +10,7 @@
 
 mod layer;
 mod build;
+mod bounds;
 mod service;
 mod future;
 mod batch;
@@ -38,7 +39,9 @@ mod sync;
 pub mod telemetry;
 
 pub use crate::batch::{Batch, Item, Reply};
-pub use crate::build::{DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_QUEUED, DEFAULT_MAX_SIZE};
+pub use crate::build::{
+    DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_QUEUED, DEFAULT_MAX_SIZE, DEFAULT_TIMEOUT,
+};
 pub use crate::error::{BatchBuildError, BatchError, SharedError};
 pub use crate::event::{BatchEvent, BatchOutcome, Reason};
 pub use crate::from_vec::{ByKey, FromVec, FromVecFuture, InOrder, InOrderOf, from_vec};

@@ -1,5 +1,8 @@
 //! The one task of a service: it waits for items, readiness, timers and batches, and survives all of them.
 
+mod backend;
+mod end;
+
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -9,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use futures::future::TryFutureExt as _;
 use futures::stream::{FuturesUnordered, Stream};
-use hedgerow_core::{BoxError, caught, drop_quietly};
+use hedgerow_core::{BoxError, caught};
 use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 use tower_service::Service;
 
+use self::backend::Backend;
 use crate::batch::Batch;
 use crate::error::BatchError;
 use crate::event::{BatchEvent, Reason};
@@ -56,54 +60,6 @@ struct Gathered<Req, Res> {
     lane: usize,
 }
 
-/// The user's service, and how ready it is.
-struct Backend<S> {
-    /// Never polled: what a new instance is cloned from.
-    spare: S,
-    inner: S,
-    /// It was polled and not called since, so it may hold a reservation, or a place in a queue for one.
-    touched: bool,
-    ready: bool,
-}
-
-impl<S: Clone> Backend<S> {
-    fn poll<R>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<S::Error>>>
-    where
-        S: Service<R>,
-    {
-        if self.ready {
-            return Poll::Ready(Ok(()));
-        }
-        self.touched = true;
-        let poll = match caught(|| self.inner.poll_ready(cx)) {
-            Some(Poll::Pending) => return Poll::Pending,
-            Some(Poll::Ready(Ok(()))) => {
-                self.ready = true;
-                return Poll::Ready(Ok(()));
-            }
-            Some(Poll::Ready(Err(error))) => Err(Some(error)),
-            None => Err(None),
-        };
-        self.renew();
-        Poll::Ready(poll)
-    }
-
-    /// Gives back what was reserved and is not needed.
-    fn relax(&mut self) {
-        if self.touched {
-            self.renew();
-        }
-    }
-
-    fn renew(&mut self) {
-        self.touched = false;
-        self.ready = false;
-        if let Some(fresh) = caught(|| self.spare.clone()) {
-            drop_quietly(std::mem::replace(&mut self.inner, fresh));
-        }
-    }
-}
-
 impl<S, Req, Res> Worker<S, Req, Res>
 where
     S: Service<Batch<Req, Res>> + Clone,
@@ -113,12 +69,7 @@ where
 {
     pub(crate) fn new(shared: Arc<Shared<Req, Res>>, inner: S) -> Self {
         Self {
-            backend: Backend {
-                spare: inner.clone(),
-                inner,
-                touched: false,
-                ready: false,
-            },
+            backend: Backend::new(inner),
             shared,
             flying: FuturesUnordered::new(),
             chosen: None,
@@ -295,8 +246,7 @@ where
             };
             Box::pin(work.err_into().map_ok(drop))
         });
-        self.backend.ready = false;
-        self.backend.touched = false;
+        self.backend.called();
         match work {
             Some(work) => {
                 trip.flight.begin(work);
@@ -433,44 +383,3 @@ where
 
 /// Its parts are boxed or never pinned.
 impl<S, Req, Res> Unpin for Worker<S, Req, Res> {}
-
-/// Whatever ends the task, nobody who waits is left behind.
-impl<S, Req, Res> Drop for Worker<S, Req, Res> {
-    fn drop(&mut self) {
-        let shared = &self.shared;
-        shared.queue(|queue| {
-            for trip in self.flying.iter().filter_map(|flying| flying.trip.as_ref()) {
-                queue.land(trip.lane);
-            }
-        });
-        // Whoever comes from here on starts a new task.
-        shared.worker_gone();
-        for flying in std::mem::take(&mut self.flying) {
-            let Some(trip) = flying.trip else { continue };
-            trip.flight.ground();
-            let (size, elapsed) = (
-                trip.flight.size(),
-                now().saturating_duration_since(trip.started),
-            );
-            settle::fail_all(&trip, &BatchError::Aborted);
-            shared.story.tell(|| BatchEvent::Landed {
-                size,
-                elapsed,
-                outcome: crate::event::BatchOutcome::Aborted,
-            });
-        }
-        let chosen = self.chosen.take().and_then(|chosen| match chosen {
-            Chosen::Part(part) => Some(part),
-            Chosen::Lane(..) => None,
-        });
-        for part in self.parts.drain(..).chain(chosen) {
-            for slot in part.riders.iter().flat_map(Rider::slots) {
-                shared.strand_slot(slot);
-            }
-        }
-        let mut left = Vec::new();
-        shared.queue(|queue| queue.take_all(&mut left));
-        shared.refuse(&mut left, |_| BatchError::Aborted);
-        shared.tell_moved();
-    }
-}

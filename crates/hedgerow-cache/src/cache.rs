@@ -11,7 +11,7 @@ mod lead;
 
 pub use self::event::{CacheEvent, CacheStatus, StoreDeed};
 pub use self::handle::{CacheHandle, CacheStats};
-pub use self::keep::{Deposit, Keep, Lifetime, Lives};
+pub use self::keep::{Deposit, Keep, KeepWhole, Lifetime, Lives};
 #[doc(hidden)]
 pub use self::layer::CacheSettings;
 pub use self::layer::{CacheLayer, CacheParts};

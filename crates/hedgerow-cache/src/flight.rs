@@ -1,6 +1,7 @@
 //! One call that several callers wait for: whoever is there drives it, and nobody owns it.
 
 mod crew;
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -9,7 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
-use self::crew::{Crew, Turn};
+use self::crew::{Crew, Rung, Turn};
+use self::watch::Watch;
 
 /// A future that several members wait for.
 ///
@@ -32,6 +34,7 @@ enum Cabin<T> {
 /// Knows the crew, and nothing of what is flown: so a waker can hold it.
 struct Bell {
     crew: Mutex<Crew>,
+    watch: Watch,
 }
 
 /// A place aboard. Dropped, the member has left.
@@ -56,6 +59,7 @@ impl<T> Flight<T> {
     pub(crate) fn depart(future: Mission<T>) -> Seat<T> {
         let bell = Arc::new(Bell {
             crew: Mutex::default(),
+            watch: Watch::default(),
         });
         let id = bell.crew.lock().join();
         let flight = Arc::new(Self {
@@ -107,9 +111,17 @@ impl<T> Seat<T> {
         landing: impl FnOnce(&Arc<Flight<T>>) -> Ending,
     ) -> Poll<()> {
         let flight = &self.flight;
-        let turn = flight.bell.crew.lock().turn(self.id, cx.waker());
+        let (turn, crowd) = {
+            let mut crew = flight.bell.crew.lock();
+            (crew.turn(self.id, cx.waker()), crew.is_crowd())
+        };
         match turn {
-            Turn::Wait => return Poll::Pending,
+            Turn::Wait => {
+                if crowd {
+                    flight.bell.watch.prepare(&flight.bell);
+                }
+                return Poll::Pending;
+            }
             Turn::Over => return Poll::Ready(()),
             Turn::Poll => {}
         }
@@ -127,8 +139,8 @@ impl<T> Seat<T> {
         match polled {
             Ok(Poll::Pending) => {
                 *flight.cabin.lock() = Cabin::Aboard(future);
-                let wake = flight.bell.crew.lock().rest();
-                wake_all(wake.into_iter().flatten());
+                let rung = flight.bell.crew.lock().rest();
+                flight.bell.rouse(rung);
                 Poll::Pending
             }
             Ok(Poll::Ready(result)) => {
@@ -160,6 +172,7 @@ impl<T> Flight<T> {
         }
         let wake = crew.land();
         drop(crew);
+        self.bell.watch.end();
         wake_all(wake);
     }
 
@@ -220,8 +233,24 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let wake = self.crew.lock().ring();
-        wake_all(wake.into_iter().flatten());
+        let rung = self.crew.lock().ring();
+        self.rouse(rung);
+    }
+}
+
+impl Bell {
+    /// Wakes the leader and the deputy, and the others if those do not poll in time.
+    fn rouse(&self, rung: Rung) {
+        wake_all(rung.wake.into_iter().flatten());
+        if rung.watch && !self.watch.arm() {
+            // Nobody watches the clock.
+            self.overdue();
+        }
+    }
+
+    fn overdue(&self) {
+        let wake = self.crew.lock().overdue();
+        wake_all(wake);
     }
 }
 

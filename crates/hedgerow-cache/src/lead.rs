@@ -41,7 +41,12 @@ pub trait Lead<K, V>: Send + Sync {
     /// Asks for the lead of `key`.
     fn claim(&self, key: &K) -> Answer<Claim<V>>;
 
-    /// The leader has an answer. Defaults to telling nobody.
+    /// Whether it is to be told of answers. Defaults to true.
+    fn listens(&self) -> bool {
+        true
+    }
+
+    /// The leader has an answer, whole: of an HTTP answer the body has passed. Defaults to telling nobody.
     fn publish(&self, key: &K, answer: &V) {
         let _ = (key, answer);
     }
@@ -70,11 +75,19 @@ impl<K, V> Lead<K, V> for Local {
     fn claim(&self, _: &K) -> Answer<Claim<V>> {
         Answer::Now(Claim::Lead)
     }
+
+    fn listens(&self) -> bool {
+        false
+    }
 }
 
 impl<K, V, L: Lead<K, V> + ?Sized> Lead<K, V> for Arc<L> {
     fn claim(&self, key: &K) -> Answer<Claim<V>> {
         (**self).claim(key)
+    }
+
+    fn listens(&self) -> bool {
+        (**self).listens()
     }
 
     fn publish(&self, key: &K, answer: &V) {

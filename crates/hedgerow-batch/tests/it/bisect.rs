@@ -1,11 +1,13 @@
 //! A batch that fails as a whole is searched for the item that poisons it.
 
-use futures::future::join_all;
+use futures::future::{join, join_all, poll_fn};
 use hedgerow_batch::{Batch, BatchError, BatchLayer, Reason};
 use hedgerow_core::{ByClone, ReplayWith, cause_ref};
-use tower::Layer;
+use tokio::time::sleep;
+use tower::limit::ConcurrencyLimit;
+use tower::{Layer, Service};
 
-use crate::support::{Backend, Down, call, ends};
+use crate::support::{Backend, Down, call, ends, ms};
 
 /// Fails, or panics, as a whole if a poisonous item is in a batch.
 fn poisoned(poison: &'static [u64], panics: bool) -> Backend<u64, u64> {
@@ -98,7 +100,7 @@ async fn what_may_be_sent_only_once_and_what_is_answered_is_not_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_in_the_search_is_not_sent_again() {
     let backend = Backend::new(|batch: Batch<u64, u64>, n| async move {
-        tokio::time::sleep(crate::support::ms(10)).await;
+        sleep(ms(10)).await;
         if n == 0 {
             return Err(Down(0));
         }
@@ -109,10 +111,43 @@ async fn who_leaves_in_the_search_is_not_sent_again() {
     let service = layer.layer(backend.clone());
     let calls = (0..4_u64).map(|n| {
         let left = if n == 2 { 15 } else { 1_000 };
-        tokio::time::timeout(crate::support::ms(left), call(&service, n))
+        tokio::time::timeout(ms(left), call(&service, n))
     });
     let got = ends(join_all(calls)).await;
     assert!(got[2].is_err());
     let sent: Vec<_> = backend.batches().into_iter().map(|(_, n)| n).collect();
     assert_eq!(sent, [vec![0, 1, 2, 3], vec![0, 1], vec![3]]);
+}
+
+/// Drained while the halves wait until the backend is ready.
+#[tokio::test(start_paused = true)]
+async fn halves_that_wait_for_readiness_are_sent_by_a_drain_too() {
+    let backend = Backend::new(|batch: Batch<u64, u64>, n| async move {
+        sleep(ms(10)).await;
+        if n == 0 {
+            return Err(Down(0));
+        }
+        batch.into_iter().for_each(|item| item.reply.answer(1));
+        Ok(())
+    });
+    let gate = ConcurrencyLimit::new(backend.clone(), 1);
+    let mut held = gate.clone();
+    let layer = BatchLayer::idle().bisect(ByClone);
+    let service = layer.layer(gate);
+    let calls = join_all((0..4).map(|n| call(&service, n)));
+    let drain = async {
+        sleep(ms(5)).await;
+        // It has the place as soon as the batch has failed.
+        poll_fn(|cx| held.poll_ready(cx)).await.unwrap();
+        let handle = layer.handle();
+        let open = async {
+            sleep(ms(50)).await;
+            drop(held);
+        };
+        join(handle.drain(ms(1_000)), open).await;
+    };
+    let (got, ()) = ends(join(calls, drain)).await;
+    assert!(got.iter().all(Result::is_ok), "{got:?}");
+    let sent: Vec<_> = backend.batches().into_iter().map(|(_, n)| n).collect();
+    assert_eq!(sent, [vec![0, 1, 2, 3], vec![0, 1], vec![2, 3]]);
 }

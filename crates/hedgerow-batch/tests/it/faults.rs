@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::future::{join, join_all};
-use hedgerow_batch::{Batch, BatchError, BatchLayer};
+use hedgerow_batch::{Batch, BatchError, BatchEvent, BatchLayer, DEFAULT_TIMEOUT};
 use hedgerow_core::{BoxError, cause_ref};
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service};
 
@@ -239,6 +240,55 @@ async fn until_the_backend_is_ready_the_batch_goes_on_growing() {
     };
     ends(join(join_all(drip), open)).await;
     assert_eq!(inner.batches(), [(10, vec![0, 1, 2, 3, 4])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_everybody_has_left_before_the_backend_is_ready_is_neither_sent_nor_told() {
+    let inner = crate::support::doubling(0);
+    let gate = tower::limit::ConcurrencyLimit::new(inner.clone(), 1);
+    let mut held = gate.clone();
+    futures::future::poll_fn(|cx| held.poll_ready(cx))
+        .await
+        .unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tells = told.clone();
+    let layer = BatchLayer::idle().on_event(move |event: &BatchEvent| {
+        if let BatchEvent::Dispatched { size, .. } = event {
+            tells.lock().push(*size);
+        }
+    });
+    let service = layer.layer(gate);
+    let mut left = Box::pin(call(&service, 1));
+    assert!(crate::support::settle(&mut left).await.is_none());
+    drop(left);
+    drop(held);
+    sleep(ms(10)).await;
+    assert_eq!((inner.batches(), told.lock().clone()), (vec![], vec![]));
+    assert_eq!(call(&service, 2).await.unwrap(), 4);
+    assert_eq!(inner.batches(), [(10, vec![2])]);
+    assert_eq!(*told.lock(), [1]);
+}
+
+/// Nothing was said of a timeout, and the callers have none.
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_hangs_is_dropped_after_a_minute_unless_told_otherwise() {
+    let hangs = || Backend::<u64, u64>::new(|_, _| std::future::pending());
+    let (minute, never) = (hangs(), hangs());
+    let service = BatchLayer::idle().layer(minute.clone());
+    let start = Instant::now();
+    let error = call(&service, 1).await.unwrap_err();
+    assert_eq!(start.elapsed(), DEFAULT_TIMEOUT);
+    assert_eq!(DEFAULT_TIMEOUT.as_secs(), 60);
+    assert!(matches!(
+        cause_ref(&*error),
+        Some(BatchError::TimedOut { after }) if *after == DEFAULT_TIMEOUT
+    ));
+    assert_eq!(minute.alive(), 0);
+    let service = BatchLayer::idle().no_timeout().layer(never.clone());
+    let hour = tokio::time::timeout(60 * DEFAULT_TIMEOUT, call(&service, 1)).await;
+    assert!(hour.is_err());
+    sleep(ms(1)).await;
+    assert_eq!(never.alive(), 0);
 }
 
 #[test]

@@ -97,6 +97,21 @@ async fn batches_in_flight_are_bounded_and_meanwhile_what_waits_grows_together()
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_batch_is_heavier_by_one_and_none_waits_that_is_as_heavy_as_may_be() {
+    let backend = doubling(100);
+    let layer = BatchLayer::new(strict(50)).max_weight(10, |n: &u64| *n);
+    let service = layer.layer(backend.clone());
+    // 4 and 4 are 8; with the 3 they would be 11. 3 and 7 are all that may be, and do not wait.
+    ends(join_all([4, 4, 3, 7].map(|n| call(&service, n)))).await;
+    assert_eq!(backend.batches(), [(0, vec![4, 4]), (0, vec![3, 7])]);
+    // 9 is not enough to go at once.
+    let start = Instant::now();
+    ends(join_all([5, 4].map(|n| call(&service, n)))).await;
+    assert_eq!(start.elapsed(), ms(150));
+    assert_eq!(backend.batches()[2].1, [5, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn g8_a_lone_caller_with_an_idle_backend_never_waits_whatever_the_linger() {
     for linger in [1, 5, 3_600_000] {
         let backend = doubling(0);

@@ -43,6 +43,13 @@ pub trait Keep<Res>: Send + Sync + 'static {
     }
 }
 
+/// Says of a stored value, whole, how long it may be kept: asked by a cache's
+/// [`lead`](crate::CacheLayer::lead), which has no response.
+pub trait KeepWhole<V>: Send + Sync + 'static {
+    /// How long this value may be kept.
+    fn whole_lifetime(&self, value: &V) -> Lifetime;
+}
+
 /// How long an answer may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
@@ -96,6 +103,26 @@ where
     fn store(&self, response: Res, _: CacheStatus, deposit: Deposit<Res>) -> Res {
         deposit.put(response.clone());
         response
+    }
+}
+
+impl<V, J> KeepWhole<V> for ByClone<J>
+where
+    J: Send + Sync + 'static,
+{
+    fn whole_lifetime(&self, _: &V) -> Lifetime {
+        Lifetime::Usual
+    }
+}
+
+impl<V, J, F> KeepWhole<V> for Lives<ByClone<J>, F>
+where
+    V: Clone + Send + 'static,
+    J: Send + Sync + 'static,
+    F: Fn(&V) -> Lifetime + Send + Sync + 'static,
+{
+    fn whole_lifetime(&self, value: &V) -> Lifetime {
+        Keep::lifetime(self, value)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hedgerow_core::Answer;
 
 use super::call::{entry, lifetime_of};
-use super::keep::Keep;
+use super::keep::KeepWhole;
 use super::layer::CacheSettings;
 use crate::lead::{Claim, Lead};
 use crate::store::{Got, Store};
@@ -16,7 +16,9 @@ use crate::store::{Got, Store};
 ///
 /// A call that missed the store may come to the coalescer when the flight it should have joined has just
 /// landed. What that one brought is in the store by then, and looking once more finds it: nobody pays twice.
-/// That is exact for stores that answer at once; one that stores behind the caller leaves a moment.
+/// That is exact for every store of this crate: what waits to be written is found as well. It holds for HTTP
+/// answers as long as the coalescer still has the whole body when it ends
+/// ([`behind`](crate::SharedBodies::behind)).
 ///
 /// The coalescer judges: give it the same judge as the cache.
 pub struct StoreLead<St, H> {
@@ -30,7 +32,7 @@ where
     St: Store,
     St::Key: Clone,
     St::Value: Clone + 'static,
-    H: Keep<St::Value, Value = St::Value>,
+    H: KeepWhole<St::Value>,
 {
     fn claim(&self, key: &St::Key) -> Answer<Claim<St::Value>> {
         let now = self.settings.clock.now();
@@ -45,7 +47,7 @@ where
     }
 
     fn publish(&self, key: &St::Key, answer: &St::Value) {
-        if let Some(fresh) = lifetime_of(&self.settings, self.keep.lifetime(answer)) {
+        if let Some(fresh) = lifetime_of(&self.settings, self.keep.whole_lifetime(answer)) {
             // The cache stores it as well, and counts if that fails.
             let _ = self
                 .store

@@ -69,7 +69,8 @@ const DEFAULT_BUDGET_PERCENT: f64 = 10.0;
 /// it comes, when the flight has landed, when the leader has left, and now and then beside a leader: at
 /// most once for each time the call itself is woken, so that a leader whose task has other things to do
 /// holds up nobody. That one follower is the one that was polled last: if its task does not poll it either,
-/// the others wait until one of the two is polled or leaves, or until the next caller comes. The instant of its own [`Deadline`](hedgerow_core::Deadline) ends a caller's wait; the
+/// all others are woken 10 ms later, and whoever is polled first takes over (outside of a tokio runtime with
+/// timers: at once). The instant of its own [`Deadline`](hedgerow_core::Deadline) ends a caller's wait; the
 /// flight goes on for the others. Of the layers beneath, the deadline that holds is the one of whoever
 /// drives the flight at that time.
 ///

@@ -70,18 +70,25 @@ where
 {
     let claim = lead.claim(&key).wait().await;
     let result = match claim {
-        Claim::Answered(answer) => return Outcome::Answer(share.keep(answer)),
+        Claim::Answered(answer) => return Outcome::Answer(share.recall(answer)),
         Claim::Lead => Oneshot::new(service(), request).await,
     };
     let is_answer = is_answer(&*share, &result);
     match result {
         Ok(response) if is_answer => {
-            lead.publish(&key, &response);
-            Outcome::Answer(share.keep(response))
+            let tell = lead.listens().then(|| {
+                let lead = lead.clone();
+                move |answer: Option<&<X::Share as Share<S::Response>>::Told>| match answer {
+                    Some(answer) => lead.publish(&key, answer),
+                    None => lead.hand_over(&key),
+                }
+            });
+            Outcome::Answer(share.keep(response, tell))
         }
         Ok(response) => {
             lead.hand_over(&key);
-            Outcome::Refused(share.keep(response))
+            let nobody = None::<fn(Option<&<X::Share as Share<S::Response>>::Told>)>;
+            Outcome::Refused(share.keep(response, nobody))
         }
         Err(error) => {
             lead.hand_over(&key);

@@ -19,7 +19,7 @@ pub trait CoalesceRules<Req, Res, E>: CoalesceSealed + 'static {
     #[doc(hidden)]
     type Share: Share<Res> + Classify<Res, E>;
     #[doc(hidden)]
-    type Lead: Lead<Self::Key, Res> + 'static;
+    type Lead: Lead<Self::Key, <Self::Share as Share<Res>>::Told> + 'static;
     #[doc(hidden)]
     fn key(&self, request: &Req) -> Option<Self::Key>;
     #[doc(hidden)]
@@ -46,8 +46,8 @@ impl<P, L, H, Rec> CoalesceSealed for CoalesceParts<P, L, H, Rec> {
 impl<P, L, H, Rec, Req, Res, E> CoalesceRules<Req, Res, E> for CoalesceParts<P, L, H, Rec>
 where
     P: KeyPolicy<Req> + 'static,
-    L: Lead<P::Key, Res> + 'static,
     H: Share<Res> + Classify<Res, E>,
+    L: Lead<P::Key, H::Told> + 'static,
     Rec: Recorder<CoalesceEvent> + 'static,
 {
     type Key = P::Key;

@@ -12,13 +12,21 @@ use hedgerow_core::{Class, Classify, OkWins};
 pub trait Share<Res>: Send + Sync + 'static {
     /// The answer as long as somebody aboard has not taken it.
     type Kept: Send + 'static;
+    /// A whole answer, as a [`Lead`](crate::Lead) is told of it and brings it.
+    type Told: Send + 'static;
     /// What callers get.
     type Shared;
     /// By what later callers can still join an answer that arrives.
     type Late: Send + 'static;
 
-    /// The flight has its answer.
-    fn keep(&self, response: Res) -> Self::Kept;
+    /// The flight has its answer. If there is a `tell`, it is called when the answer is whole, before the flight
+    /// or what still arrives of it is over; with `None`, if it does not become whole.
+    fn keep<F>(&self, response: Res, tell: Option<F>) -> Self::Kept
+    where
+        F: FnOnce(Option<&Self::Told>) + Send + 'static;
+
+    /// A lead has brought an answer.
+    fn recall(&self, told: Self::Told) -> Self::Kept;
 
     /// One caller takes it; `None` if it is too late for that.
     fn take(&self, kept: &Self::Kept) -> Option<Self::Shared>;
@@ -46,11 +54,22 @@ where
     J: Send + Sync + 'static,
 {
     type Kept = Res;
+    type Told = Res;
     type Shared = Res;
     type Late = Infallible;
 
-    fn keep(&self, response: Res) -> Res {
+    fn keep<F>(&self, response: Res, tell: Option<F>) -> Res
+    where
+        F: FnOnce(Option<&Res>) + Send + 'static,
+    {
+        if let Some(tell) = tell {
+            tell(Some(&response));
+        }
         response
+    }
+
+    fn recall(&self, told: Res) -> Res {
+        told
     }
 
     fn take(&self, kept: &Res) -> Option<Res> {

@@ -10,8 +10,8 @@ use slab::Slab;
 /// landed or the leader has left. So that a leader whose task does not poll it holds up nobody, what the
 /// flight waits for also wakes another member, the *deputy*: the one that was polled last. If the leader has
 /// not polled by then, the deputy leads, and has a deputy of its own. So a call that was made is never waited
-/// for by one member alone, and the wake is handed on when a deputy that got it leaves. When both the leader
-/// and the deputy are not polled, the others wait for either to be polled or to leave, or for somebody to come.
+/// for by one member alone, and the wake is handed on when a deputy that got it leaves. When neither of the two
+/// has polled within the patience of a [`Watch`](super::watch::Watch), all others are woken.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     members: Slab<Option<Waker>>,
@@ -38,6 +38,15 @@ pub(crate) enum Turn {
     Wait,
     /// The flight is over.
     Over,
+}
+
+/// Whom a call from what the flight waits for wakes.
+#[derive(Debug, Default)]
+pub(crate) struct Rung {
+    /// The leader and the deputy.
+    pub(crate) wake: [Option<Waker>; 2],
+    /// Others sleep: if neither of the two polls, they are [`overdue`](Crew::overdue).
+    pub(crate) watch: bool,
 }
 
 /// What a member leaves behind.
@@ -90,28 +99,58 @@ impl Crew {
     }
 
     /// What the flight waits for calls: the leader and the deputy are to be woken.
-    pub(crate) fn ring(&mut self) -> [Option<Waker>; 2] {
+    pub(crate) fn ring(&mut self) -> Rung {
         if self.over {
-            return [None, None];
+            return Rung::default();
         }
-        self.rung = true;
+        let again = std::mem::replace(&mut self.rung, true);
         if self.polling {
             // Who polls sees it when it rests.
-            return [None, None];
+            return Rung::default();
         }
-        self.both()
+        let rung = self.both();
+        Rung {
+            // A patience that has begun does not begin anew.
+            watch: rung.watch && !again,
+            ..rung
+        }
     }
 
     /// The leader polled, and it is to go on. If it was called meanwhile, the flight is to be polled again:
     /// whom to wake for that.
     #[must_use]
-    pub(crate) fn rest(&mut self) -> [Option<Waker>; 2] {
+    pub(crate) fn rest(&mut self) -> Rung {
         self.polling = false;
-        if self.rung { self.both() } else { [None, None] }
+        if self.rung {
+            self.both()
+        } else {
+            Rung::default()
+        }
     }
 
-    fn both(&mut self) -> [Option<Waker>; 2] {
-        [self.leader, self.deputy].map(|id| self.members.get_mut(id?)?.take())
+    fn both(&mut self) -> Rung {
+        let both = [self.leader, self.deputy];
+        Rung {
+            wake: both.map(|id| self.members.get_mut(id?)?.take()),
+            watch: self
+                .members
+                .iter()
+                .any(|(id, seat)| seat.is_some() && !both.contains(&Some(id))),
+        }
+    }
+
+    /// What the flight waits for has called long ago. If nobody has polled it since, everybody is to be woken.
+    pub(crate) fn overdue(&mut self) -> Vec<Waker> {
+        if self.rung && !self.polling && !self.over {
+            self.take_wakers()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether there are others beside a leader and a deputy.
+    pub(crate) fn is_crowd(&self) -> bool {
+        self.members.len() > 2
     }
 
     /// Somebody who sleeps, so that a wake reaches them; else `otherwise`; else anybody but the leader.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hedgerow_core::{BoxError, Class, Classify, HttpJudge};
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::Body;
 
 use super::answer::HttpAnswer;
 use super::keeping::KeptBody;
 use super::status;
-use crate::cache::{CacheStatus, Deposit, Keep, Lifetime};
+use crate::cache::{CacheStatus, Deposit, Keep, KeepWhole, Lifetime};
 
 const DEFAULT_BODY: usize = 1 << 20;
 
@@ -133,30 +133,7 @@ where
     type Kept = Response<KeptBody<B>>;
 
     fn lifetime(&self, response: &Response<B>) -> Lifetime {
-        let headers = response.headers();
-        let varies = |value: &http::HeaderValue| value.as_bytes().contains(&b'*');
-        if headers.contains_key(header::SET_COOKIE)
-            || headers.get_all(header::VARY).iter().any(varies)
-        {
-            return Lifetime::Never;
-        }
-        let control = if self.heeds {
-            control(headers)
-        } else {
-            Control::default()
-        };
-        if control.forbids {
-            return Lifetime::Never;
-        }
-        match (response.status().as_u16(), control.max_age) {
-            (200 | 203 | 204 | 300 | 301 | 308, Some(0)) => Lifetime::Never,
-            (200 | 203 | 204 | 300 | 301 | 308, Some(age)) => {
-                Lifetime::For(Duration::from_secs(age))
-            }
-            (200 | 203 | 204 | 300 | 301 | 308, None) => Lifetime::Usual,
-            (404 | 405 | 410 | 414, _) => Lifetime::Negative,
-            _ => Lifetime::Never,
-        }
+        self.head_lifetime(response.status(), response.headers())
     }
 
     fn replay(&self, answer: Arc<HttpAnswer>, from: CacheStatus) -> Self::Kept {
@@ -196,6 +173,45 @@ where
     async fn drain(&self, kept: Self::Kept) {
         let mut body = pin!(kept.into_body());
         while let Some(Ok(_)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
+    }
+}
+
+impl<J> KeptBodies<J> {
+    /// How long an answer with this head may be kept.
+    fn head_lifetime(&self, status: StatusCode, headers: &HeaderMap) -> Lifetime {
+        let varies = |value: &http::HeaderValue| value.as_bytes().contains(&b'*');
+        if headers.contains_key(header::SET_COOKIE)
+            || headers.get_all(header::VARY).iter().any(varies)
+        {
+            return Lifetime::Never;
+        }
+        let control = if self.heeds {
+            control(headers)
+        } else {
+            Control::default()
+        };
+        if control.forbids {
+            return Lifetime::Never;
+        }
+        match (status.as_u16(), control.max_age) {
+            (200 | 203 | 204 | 300 | 301 | 308, Some(0)) => Lifetime::Never,
+            (200 | 203 | 204 | 300 | 301 | 308, Some(age)) => {
+                Lifetime::For(Duration::from_secs(age))
+            }
+            (200 | 203 | 204 | 300 | 301 | 308, None) => Lifetime::Usual,
+            (404 | 405 | 410 | 414, _) => Lifetime::Negative,
+            _ => Lifetime::Never,
+        }
+    }
+}
+
+impl<J: Send + Sync + 'static> KeepWhole<Arc<HttpAnswer>> for KeptBodies<J> {
+    fn whole_lifetime(&self, answer: &Arc<HttpAnswer>) -> Lifetime {
+        let bytes: usize = answer.frames.iter().map(Bytes::len).sum();
+        if bytes > self.max_body {
+            return Lifetime::Never;
+        }
+        self.head_lifetime(answer.status, &answer.headers)
     }
 }
 

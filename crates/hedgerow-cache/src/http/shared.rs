@@ -11,7 +11,8 @@ use http::Response;
 use http::response::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::tape::{Reader, Tape};
+use super::answer::HttpAnswer;
+use super::tape::{Reader, Tape, Telling};
 use crate::coalesce::Share;
 use crate::error::CacheBuildError;
 
@@ -25,6 +26,9 @@ const DEFAULT_BEHIND: usize = 1 << 20;
 /// [`FellBehind`](crate::FellBehind), and one who had nothing yet of the answer makes a call of its own.
 /// Nobody holds back anybody. Those who come while the answer arrives join it, as long as its first byte is
 /// there. An answer that nobody reads any more is dropped.
+///
+/// With a cache's [`lead`](crate::CacheLayer::lead) an answer is stored the moment its body is whole, as long as all
+/// of it is still there, so that of those who come next nobody pays again.
 ///
 /// # Order
 ///
@@ -126,14 +130,30 @@ where
     J: Send + Sync + 'static,
 {
     type Kept = Cassette<B>;
+    type Told = Arc<HttpAnswer>;
     type Shared = Response<SharedBody<B>>;
     type Late = Arriving<B>;
 
-    fn keep(&self, response: Response<B>) -> Cassette<B> {
+    fn keep<F>(&self, response: Response<B>, tell: Option<F>) -> Cassette<B>
+    where
+        F: FnOnce(Option<&Arc<HttpAnswer>>) + Send + 'static,
+    {
         let (head, body) = response.into_parts();
+        let telling =
+            tell.map(|tell| Telling::new(HttpAnswer::head(head.status, &head.headers), tell));
         Cassette {
             head,
-            tape: Tape::new(body, self.behind),
+            tape: Tape::new(body, self.behind, telling),
+        }
+    }
+
+    fn recall(&self, told: Arc<HttpAnswer>) -> Cassette<B> {
+        let mut response = Response::new(());
+        *response.status_mut() = told.status;
+        response.headers_mut().clone_from(&told.headers);
+        Cassette {
+            head: response.into_parts().0,
+            tape: Tape::whole(&told, self.behind),
         }
     }
 

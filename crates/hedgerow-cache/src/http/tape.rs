@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use hedgerow_core::BoxError;
+use hedgerow_core::{BoxError, caught};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use super::answer::HttpAnswer;
 use crate::coalesce::{FlightCrashed, SharedFailure};
 
 /// A body, what has arrived of it, and those that read it.
@@ -38,7 +39,16 @@ struct Reel<B> {
     end: Option<End>,
     /// How far each reader has come.
     readers: Slab<u64>,
+    telling: Option<Telling>,
 }
+
+/// Who is to be told of the answer when it is whole. Dropped, it tells that it does not become so.
+pub(super) struct Telling {
+    head: HttpAnswer,
+    tell: Option<Tell>,
+}
+
+type Tell = Box<dyn FnOnce(Option<&Arc<HttpAnswer>>) + Send>;
 
 enum Source<B> {
     There(Pin<Box<B>>),
@@ -101,7 +111,37 @@ pub(super) struct Reader<B> {
 }
 
 impl<B> Tape<B> {
-    pub(super) fn new(body: B, cap: usize) -> Arc<Self> {
+    pub(super) fn new(body: B, cap: usize, telling: Option<Telling>) -> Arc<Self> {
+        Self::with(Reel {
+            source: Source::There(Box::pin(body)),
+            pieces: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            cap,
+            end: None,
+            readers: Slab::new(),
+            telling,
+        })
+    }
+
+    /// A body that has passed already.
+    pub(super) fn whole(answer: &HttpAnswer, cap: usize) -> Arc<Self> {
+        let frames = answer.frames.iter().cloned().map(Piece::Data);
+        let trailers = answer.trailers.iter().cloned().map(Piece::Trailers);
+        let pieces: VecDeque<Piece> = frames.chain(trailers).collect();
+        Self::with(Reel {
+            source: Source::Gone,
+            bytes: pieces.iter().map(Piece::len).sum(),
+            pieces,
+            first: 0,
+            cap,
+            end: Some(End::Whole),
+            readers: Slab::new(),
+            telling: None,
+        })
+    }
+
+    fn with(reel: Reel<B>) -> Arc<Self> {
         let bell = Arc::new(Bell {
             waiting: Mutex::new(Waiting {
                 wakers: Vec::new(),
@@ -111,15 +151,7 @@ impl<B> Tape<B> {
         Arc::new(Self {
             waker: Waker::from(bell.clone()),
             bell,
-            reel: Mutex::new(Reel {
-                source: Source::There(Box::pin(body)),
-                pieces: VecDeque::new(),
-                first: 0,
-                bytes: 0,
-                cap,
-                end: None,
-                readers: Slab::new(),
-            }),
+            reel: Mutex::new(reel),
         })
     }
 
@@ -276,8 +308,65 @@ where
                 resume_unwind(panic)
             }
         };
+        self.tell(&end);
         self.reel.lock().end = Some(end);
         Poll::Ready(())
+    }
+}
+
+impl<B> Tape<B> {
+    /// Tells of the answer before its end is seen: who finds that it has ended is to find what was told.
+    fn tell(&self, end: &End) {
+        let mut reel = self.reel.lock();
+        let Some(telling) = reel.telling.take() else {
+            return;
+        };
+        let whole = matches!(end, End::Whole) && reel.first == 0;
+        let pieces = if whole {
+            reel.pieces.clone()
+        } else {
+            VecDeque::new()
+        };
+        drop(reel);
+        if whole {
+            telling.tell(&pieces);
+        }
+    }
+}
+
+impl Telling {
+    pub(super) fn new<F>(head: HttpAnswer, tell: F) -> Self
+    where
+        F: FnOnce(Option<&Arc<HttpAnswer>>) + Send + 'static,
+    {
+        Self {
+            head,
+            tell: Some(Box::new(tell)),
+        }
+    }
+
+    fn tell(mut self, pieces: &VecDeque<Piece>) {
+        let Some(tell) = self.tell.take() else {
+            return;
+        };
+        let mut answer = self.head.clone();
+        for piece in pieces {
+            match piece {
+                // A frame may be a part of something larger, which would stay in memory as a whole.
+                Piece::Data(data) => answer.frames.push(Bytes::copy_from_slice(data)),
+                Piece::Trailers(trailers) => answer.trailers = Some(trailers.clone()),
+            }
+        }
+        // A lead is the user's: what it panics with is its own loss.
+        let _ = caught(|| tell(Some(&Arc::new(answer))));
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            let _ = caught(|| tell(None));
+        }
     }
 }
 

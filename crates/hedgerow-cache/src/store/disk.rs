@@ -49,9 +49,11 @@ use crate::key::Digest;
 /// # Bounds
 ///
 /// [`max_bytes`](DiskBuilder::max_bytes) of what is stored, with what the indexes take; beyond it the entries
-/// that were stored first go. What is out of date goes with the next writes. The file itself is larger, about
+/// that were stored first go, however often they are asked for: to note each use would make a read a write.
+/// Where use is to count, put a [`MemoryStore`](super::MemoryStore) in front ([`Tiered`](super::Tiered)), which
+/// keeps what is asked for often. What is out of date goes with the next writes. The file itself is larger, about
 /// twice at most; it shrinks only in [`compact`](Self::compact). The queue of writes is bounded
-/// ([`max_waiting`](DiskBuilder::max_waiting)): an offer beyond it is lost and counted, a put waits for room,
+/// ([`max_waiting`](DiskBuilder::max_waiting)): what waits in it is found at once, an offer beyond it is lost and counted, a put waits for room,
 /// and until it has that, dropping its acknowledgement undoes it.
 ///
 /// # Damage
@@ -125,8 +127,10 @@ impl DiskStore {
     }
 
     async fn send(&self, deed: Deed) -> Result<(), StoreError> {
-        let sent = self.shared.writes().send(deed).await;
-        sent.map_err(|_| StoreError::Closed)
+        let place = self.shared.writes().reserve().await;
+        self.shared
+            .hand(place.map_err(|_| StoreError::Closed)?, deed);
+        Ok(())
     }
 
     /// Hands a deed to the writer, or waits for room.
@@ -135,15 +139,17 @@ impl DiskStore {
         deed: Deed,
         told: oneshot::Receiver<Result<(), StoreError>>,
     ) -> Answer<Result<(), StoreError>> {
-        let waiting = match self.shared.writes().try_send(deed) {
-            Ok(()) => None,
-            Err(TrySendError::Full(deed)) => Some((self.shared.writes().clone(), deed)),
-            Err(TrySendError::Closed(_)) => return Answer::Now(Err(StoreError::Closed)),
+        let waiting = match self.shared.writes().try_reserve() {
+            Ok(place) => {
+                self.shared.hand(place, deed);
+                None
+            }
+            Err(TrySendError::Full(())) => Some((self.clone(), deed)),
+            Err(TrySendError::Closed(())) => return Answer::Now(Err(StoreError::Closed)),
         };
         Answer::Later(Box::pin(async move {
-            if let Some((writes, deed)) = waiting {
-                let sent = writes.send(deed).await;
-                sent.map_err(|_| StoreError::Closed)?;
+            if let Some((store, deed)) = waiting {
+                store.send(deed).await?;
             }
             told.await.map_err(|_| StoreError::Closed)?
         }))
@@ -155,6 +161,10 @@ impl Store for DiskStore {
     type Value = Vec<u8>;
 
     fn get(&self, key: &Digest, now: Stamp) -> Answer<Got<Vec<u8>>> {
+        if let Some(entry) = self.shared.waiting(key) {
+            let there = entry.keep_until > now;
+            return Answer::Now(Ok(there.then(|| (*entry).clone())));
+        }
         let (tell, told) = oneshot::channel();
         let ask = Ask {
             key: *key,
@@ -171,15 +181,18 @@ impl Store for DiskStore {
 
     fn put(&self, key: Digest, entry: Entry<Vec<u8>>) -> Answer<Result<(), StoreError>> {
         let (tell, told) = oneshot::channel();
-        self.deed(Deed::Put(key, entry, Some(tell)), told)
+        self.deed(Deed::Put(key, Arc::new(entry), Some(tell)), told)
     }
 
     fn offer(&self, key: Digest, entry: Entry<Vec<u8>>) -> Result<(), StoreError> {
-        let offered = self.shared.writes().try_send(Deed::Put(key, entry, None));
-        offered.map_err(|refused| match refused {
-            TrySendError::Closed(_) => StoreError::Closed,
-            TrySendError::Full(_) => self.shared.lost(),
-        })
+        let place = self.shared.writes().try_reserve();
+        let place = place.map_err(|refused| match refused {
+            TrySendError::Closed(()) => StoreError::Closed,
+            TrySendError::Full(()) => self.shared.lost(),
+        })?;
+        self.shared
+            .hand(place, Deed::Put(key, Arc::new(entry), None));
+        Ok(())
     }
 
     fn remove(&self, key: &Digest) -> Answer<Result<(), StoreError>> {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
 use hedgerow_cache::{
-    CacheEvent, CacheLayer, CacheStatus, CoalesceLayer, Entry, Got, Lifetime, MemoryStore, Stamp,
-    Store, StoreDeed, StoreError, StoreStats,
+    ByteStore, CacheEvent, CacheLayer, CacheStatus, CoalesceLayer, DiskStore, Entry, Got, Lifetime,
+    MemoryStore, Stamp, Store, StoreDeed, StoreError, StoreStats,
 };
 use hedgerow_core::testing::{Ping, Pong, contract};
 use hedgerow_core::{Answer, BoxError, Class};
@@ -262,6 +262,40 @@ async fn sixteen_callers_that_miss_one_key_make_one_call() {
     );
     assert_eq!(service.oneshot(7).await.unwrap().2, 0);
     assert_eq!(backend.sent(), 1);
+}
+
+/// A store that writes behind the caller: who missed it before, and comes to the coalescer after the flight has
+/// landed, finds what waits to be written.
+#[tokio::test]
+async fn with_a_disk_alone_each_key_is_paid_for_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = DiskStore::open(folder.path().join("answers")).unwrap();
+    let calls = Arc::new(Mutex::new(0));
+    let counts = calls.clone();
+    let backend = tower::service_fn(move |id: u64| {
+        *counts.lock() += 1;
+        async move { Ok::<_, Down>(id) }
+    });
+    let cache = CacheLayer::new(disk.clone().of::<u64, u64>()).key(whole);
+    let once = CoalesceLayer::new(whole).lead(cache.lead());
+    let service = cache.layer(once.layer(backend));
+    for id in 0..50 {
+        // The store is asked when the call is made.
+        let late = service.clone().call(id);
+        // Both readers have had their turn: it has missed.
+        for _ in 0..4 {
+            disk.get(
+                &hedgerow_cache::DigestBuilder::new("other").finish(),
+                Stamp::default(),
+            )
+            .wait()
+            .await
+            .unwrap();
+        }
+        assert_eq!(service.clone().oneshot(id).await.unwrap(), id);
+        assert_eq!(late.await.unwrap(), id);
+    }
+    assert_eq!(*calls.lock(), 50);
 }
 
 /// Also those that missed the store before the answer was in it, and come to the coalescer after it landed.

@@ -9,7 +9,7 @@ use futures::poll;
 use hedgerow_cache::CoalesceLayer;
 use hedgerow_core::testing::{Ping, Probe};
 use proptest::prelude::*;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt};
 
 use crate::support::{Backend, ms, ok, secs};
@@ -146,6 +146,102 @@ async fn when_the_leader_leaves_everybody_is_woken_not_the_deputy_alone() {
     assert_eq!(backend.sent(), 1);
 }
 
+/// Neither the leader nor the deputy is polled: the others do not wait for either of them for ever.
+#[tokio::test(start_paused = true)]
+async fn when_neither_the_leader_nor_the_deputy_is_polled_another_takes_over() {
+    let backend = Backend::of(&[ok(100)]);
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend.clone());
+    let start = Instant::now();
+    let mut leader = Box::pin(service.clone().oneshot(7));
+    assert!(poll!(&mut leader).is_pending());
+    let waits = asleep(service.clone().oneshot(7)).await;
+    let mut dead: Vec<_> = (0..3)
+        .map(|_| Box::pin(service.clone().oneshot(7)))
+        .collect();
+    for call in &mut dead {
+        assert!(poll!(call).is_pending());
+    }
+    let answer = timeout(secs(10), waits).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), ("answer", 7, 0));
+    // The call's own time and the patience with the two, and a grain of the timer's.
+    assert!(start.elapsed() <= ms(112), "{:?}", start.elapsed());
+    for call in dead.into_iter().chain([leader]) {
+        assert_eq!(call.await.unwrap(), ("answer", 7, 0));
+    }
+    assert_eq!(backend.sent(), 1);
+}
+
+/// The same again and again: each that takes over polls once, and never more.
+#[tokio::test(start_paused = true)]
+async fn many_leaders_after_one_another_that_are_not_polled_hold_up_nobody() {
+    const STEPS: u64 = 5;
+    let backend = tower::service_fn(async |id: u64| {
+        for _ in 0..STEPS {
+            sleep(ms(100)).await;
+        }
+        Ok::<_, std::convert::Infallible>(id)
+    });
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend);
+    let start = Instant::now();
+    let waits = asleep(service.clone().oneshot(7)).await;
+    let mut dead = Vec::new();
+    for _ in 0..STEPS {
+        for _ in 0..2 {
+            let mut call = Box::pin(service.clone().oneshot(7));
+            // It came last, so it is the deputy, and it is polled no more.
+            assert!(poll!(&mut call).is_pending());
+            dead.push(call);
+        }
+        sleep(ms(100)).await;
+    }
+    let answer = timeout(secs(10), waits).await.expect("it is woken");
+    assert_eq!(answer.unwrap().unwrap(), 7);
+    assert!(start.elapsed() <= ms(STEPS * 112), "{:?}", start.elapsed());
+}
+
+/// Outside of a runtime there is no clock: everybody is woken at once.
+#[test]
+fn without_a_clock_everybody_is_woken() {
+    let (open, opens) = tokio::sync::oneshot::channel::<()>();
+    let opens = Arc::new(parking_lot::Mutex::new(Some(opens)));
+    let backend = tower::service_fn(move |id: u64| {
+        let opens = opens.lock().take();
+        async move {
+            opens.expect("one call alone").await.expect("it is opened");
+            Ok::<_, std::convert::Infallible>(id)
+        }
+    });
+    let service = CoalesceLayer::new(|id: &u64| Some(*id)).layer(backend);
+    let mut calls: Vec<_> = (0..4).map(|_| task(service.clone().oneshot(7))).collect();
+    for (call, woken) in &mut calls {
+        assert!(polled(call, woken).is_pending());
+    }
+    open.send(()).expect("it is waited for");
+    // The leader and the deputy are the first and the last; those between them are woken too.
+    for (call, woken) in &mut calls[1..3] {
+        assert!(woken.load(Ordering::Relaxed));
+        assert!(polled(call, woken).is_ready());
+    }
+}
+
+type Task<F> = (std::pin::Pin<Box<F>>, Arc<AtomicBool>);
+
+fn task<F: Future>(call: F) -> Task<F> {
+    (Box::pin(call), Arc::default())
+}
+
+fn polled<F: Future>(call: &mut std::pin::Pin<Box<F>>, woken: &Arc<AtomicBool>) -> Poll<F::Output> {
+    struct Flag(Arc<AtomicBool>);
+    impl std::task::Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let waker = std::task::Waker::from(Arc::new(Flag(woken.clone())));
+    call.as_mut()
+        .poll(&mut std::task::Context::from_waker(&waker))
+}
+
 /// Woken with the call beside a leader that is not polled, it leaves before it was polled.
 #[tokio::test(start_paused = true)]
 async fn a_deputy_that_leaves_with_the_wake_hands_it_on() {
@@ -156,9 +252,14 @@ async fn a_deputy_that_leaves_with_the_wake_hands_it_on() {
     let waits = asleep(service.clone().oneshot(7)).await;
     let mut deputy = Box::pin(service.clone().oneshot(7));
     assert!(poll!(&mut deputy).is_pending());
-    sleep(ms(200)).await;
+    // The call has woken it, and the patience with it is not over.
+    sleep(ms(104)).await;
     assert!(!waits.is_finished());
     drop(deputy);
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    assert!(waits.is_finished());
     let answer = timeout(secs(1), waits).await.expect("it is woken");
     assert_eq!(answer.unwrap().unwrap(), ("answer", 7, 0));
     assert_eq!(leader.await.unwrap(), ("answer", 7, 0));

@@ -41,6 +41,30 @@ async fn got(store: &DiskStore, n: u64) -> Option<Vec<u8>> {
     got.map(|entry| entry.value)
 }
 
+#[tokio::test]
+async fn what_was_offered_is_found_before_it_is_written() {
+    let folder = tempdir().unwrap();
+    let store = DiskStore::open(folder.path().join("answers")).unwrap();
+    for n in 0..500 {
+        store.offer(key(n), entry(n)).unwrap();
+        assert_eq!(got(&store, n).await, Some(value(n)), "{n}");
+    }
+    // Over its own time it waits as well as in the file.
+    let late = NOW.after(std::time::Duration::from_secs(3_600));
+    assert_eq!(store.get(&key(499), late).wait().await.unwrap(), None);
+    let newer = Entry {
+        value: b"newer".to_vec(),
+        ..entry(7)
+    };
+    store.offer(key(7), newer.clone()).unwrap();
+    assert_eq!(got(&store, 7).await, Some(newer.value.clone()));
+    store.flush().await.unwrap();
+    assert_eq!(got(&store, 7).await, Some(newer.value));
+    store.offer(key(8), entry(9)).unwrap();
+    store.remove(&key(8)).wait().await.unwrap();
+    assert_eq!(got(&store, 8).await, None);
+}
+
 /// Not a promise: what the tests below run as another process. It stores from a number on, says each
 /// acknowledgement, and does not end by itself.
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hedgerow_cache::{
     ByteStore, CacheLayer, CoalesceLayer, Codec, DiskStore, HttpAnswer, HttpCodec, HttpKey,
-    KeptBodies, MemoryStore, Tenant,
+    KeptBodies, MemoryStore, Store, Tenant,
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame};
@@ -66,6 +66,56 @@ async fn an_answer_is_stored_when_its_body_has_passed_and_replays_frame_by_frame
     assert_eq!(ticker.calls(), 1);
     let response = service.oneshot(get("/a")).await.unwrap();
     assert_eq!(response.headers()["age"], "10");
+}
+
+/// Who missed the store, and comes to the coalescer when the body it should have shared has passed, finds it.
+#[tokio::test(start_paused = true)]
+async fn each_key_is_paid_for_once_with_bodies_too() {
+    let ticker = Ticker::new(3, 50);
+    let cache = layer();
+    let once = CoalesceLayer::new(HttpKey::new(Tenant::everybody("test"))).http();
+    let service = cache.layer(once.lead(cache.lead()).layer(ticker.clone()));
+    // The store is looked into when the call is made, and the coalescer when it is polled.
+    let late = service.clone().call(get("/a"));
+    let frames = ask(&service, get("/a")).await.1;
+    let late = late.await.unwrap();
+    assert_eq!(read(late.into_body()).await.unwrap().0, frames);
+    assert_eq!(ticker.calls(), 1);
+}
+
+/// The answer is stored when the body ends, before anybody can find that it has.
+#[tokio::test(start_paused = true)]
+async fn a_lead_stores_a_body_the_moment_it_is_whole() {
+    let ticker = Ticker::new(3, 50);
+    let cache = layer();
+    let once = CoalesceLayer::new(HttpKey::new(Tenant::everybody("test"))).http();
+    // Nothing of the cache itself is around the coalescer.
+    let service = once.lead(cache.lead()).layer(ticker.clone());
+    let answer = service.clone().oneshot(get("/a")).await.unwrap();
+    assert_eq!(cache.store().stats().entries, 0);
+    let frames = read(answer.into_body()).await.unwrap().0;
+    assert_eq!(cache.store().stats().entries, 1);
+    // The next flight asks the lead first, which has it, with its head.
+    let again = service.clone().oneshot(get("/a")).await.unwrap();
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(read(again.into_body()).await.unwrap().0, frames);
+    assert_eq!(ticker.calls(), 1);
+
+    // One that breaks off, that nobody reads to its end, or that no cache may keep, it has not.
+    let mut ticker = Ticker::new(3, 50);
+    ticker.frames = Arc::new(|call| match call {
+        0 => vec![data("a"), Err("broken off")],
+        _ => vec![data("a"), data("b")],
+    });
+    let cache = layer();
+    let once = CoalesceLayer::new(HttpKey::new(Tenant::everybody("test"))).http();
+    let service = once.lead(cache.lead()).layer(ticker.clone());
+    let broken = service.clone().oneshot(get("/a")).await.unwrap();
+    assert!(read(broken.into_body()).await.is_err());
+    let mut left = service.clone().oneshot(get("/a")).await.unwrap();
+    left.body_mut().frame().await.unwrap().unwrap();
+    drop(left);
+    assert_eq!((cache.store().stats().entries, ticker.calls()), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]

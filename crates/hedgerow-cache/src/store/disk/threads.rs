@@ -1,5 +1,6 @@
 //! The threads of a file: one writes, two read.
 
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,11 +26,14 @@ type Tell = oneshot::Sender<Result<(), StoreError>>;
 
 /// What the writer is to do.
 pub(super) enum Deed {
-    Put(Digest, Entry<Vec<u8>>, Option<Tell>),
+    Put(Digest, Arc<Entry<Vec<u8>>>, Option<Tell>),
     Remove(Digest, Tell),
     Flush(Tell),
     Compact(Tell),
 }
+
+/// The newest entry of each key that waits to be written, or is being written: there for whoever looks.
+type Waiting = Mutex<HashMap<Digest, Arc<Entry<Vec<u8>>>>>;
 
 /// What a reader is to look for.
 pub(super) struct Ask {
@@ -41,6 +45,7 @@ pub(super) struct Ask {
 /// What the handles of a file share. Dropped, it waits until the queue is written.
 pub(super) struct Shared {
     file: Arc<File>,
+    waiting: Arc<Waiting>,
     /// Present until it is dropped.
     writes: Option<mpsc::Sender<Deed>>,
     asks: Option<SyncSender<Ask>>,
@@ -54,12 +59,15 @@ impl Shared {
         let (asks, asked) = sync_channel(MAX_ASKED);
         let mut shared = Self {
             file: file.clone(),
+            waiting: Arc::default(),
             writes: Some(writes),
             asks: Some(asks),
             threads: Vec::new(),
         };
-        let writer = file.clone();
-        shared.spawn("hedgerow-write", move || write(&writer, &mut deeds))?;
+        let (writer, waiting) = (file.clone(), shared.waiting.clone());
+        shared.spawn("hedgerow-write", move || {
+            write(&writer, &waiting, &mut deeds);
+        })?;
         let asked = Arc::new(Mutex::new(asked));
         for _ in 0..READERS {
             let (file, asked) = (file.clone(), asked.clone());
@@ -76,6 +84,25 @@ impl Shared {
 
     pub(super) fn writes(&self) -> &mpsc::Sender<Deed> {
         self.writes.as_ref().expect("it is there until the drop")
+    }
+
+    /// The entry of a key that waits to be written.
+    pub(super) fn waiting(&self, key: &Digest) -> Option<Arc<Entry<Vec<u8>>>> {
+        self.waiting.lock().get(key).cloned()
+    }
+
+    /// Hands a deed to the writer, in its place in the queue. An entry is seen from now on.
+    pub(super) fn hand(&self, place: mpsc::Permit<'_, Deed>, deed: Deed) {
+        if let Deed::Put(key, entry, _) = &deed
+            && self.file.admits(entry).is_ok()
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.insert(*key, entry.clone());
+            // Locked, so that the last one that is seen is the last one that is written.
+            place.send(deed);
+        } else {
+            place.send(deed);
+        }
     }
 
     pub(super) fn ask(&self, ask: Ask) -> Result<(), StoreError> {
@@ -123,7 +150,7 @@ fn read(file: &File, asked: &Mutex<Receiver<Ask>>) {
     }
 }
 
-fn write(file: &File, deeds: &mut mpsc::Receiver<Deed>) {
+fn write(file: &File, waiting: &Waiting, deeds: &mut mpsc::Receiver<Deed>) {
     let mut group = Vec::new();
     while let Some(first) = deeds.blocking_recv() {
         let mut bytes = 0;
@@ -151,7 +178,7 @@ fn write(file: &File, deeds: &mut mpsc::Receiver<Deed>) {
             }
             next = deeds.try_recv().ok();
         }
-        commit(file, &mut group);
+        commit(file, waiting, &mut group);
         if let Some(tell) = compact {
             let _ = tell.send(guarded(|| file.compact()));
         }
@@ -159,7 +186,7 @@ fn write(file: &File, deeds: &mut mpsc::Receiver<Deed>) {
 }
 
 /// Commits a group, and acknowledges it.
-fn commit(file: &File, group: &mut Vec<Deed>) {
+fn commit(file: &File, waiting: &Waiting, group: &mut Vec<Deed>) {
     let changes: Vec<Change<'_>> = group
         .iter()
         .filter_map(|deed| match deed {
@@ -177,6 +204,7 @@ fn commit(file: &File, group: &mut Vec<Deed>) {
     if let Err(error) = &done {
         tracing::warn!(target: "hedgerow::cache", %error, writes = group.len(), "a commit failed");
     }
+    written(waiting, group);
     let failure = done.err().map(|error| error.to_string());
     for deed in group.drain(..) {
         let (Deed::Put(_, _, Some(tell))
@@ -190,6 +218,20 @@ fn commit(file: &File, group: &mut Vec<Deed>) {
             None => Ok(()),
             Some(text) => Err(StoreError::Failed(text.clone().into())),
         });
+    }
+}
+
+/// What was written is found in the file, and what could not be written nowhere.
+fn written(waiting: &Waiting, group: &[Deed]) {
+    let mut waiting = waiting.lock();
+    for deed in group {
+        if let Deed::Put(key, entry, _) = deed
+            && waiting
+                .get(key)
+                .is_some_and(|newest| Arc::ptr_eq(newest, entry))
+        {
+            waiting.remove(key);
+        }
     }
 }
 
