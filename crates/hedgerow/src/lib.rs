@@ -70,8 +70,8 @@ pub use hedgerow_core::{
 };
 #[cfg(feature = "http")]
 pub use hedgerow_core::{
-    BodyBytes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota,
-    ReplayBody, Verdict, may_be_sent_twice, retry_after,
+    BodyBytes, GrpcCodes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback,
+    Quota, ReplayBody, Verdict, copy_of, may_be_sent_twice, retry_after,
 };
 #[cfg(feature = "tonic")]
 pub use hedgerow_http::GrpcLayer;
@@ -99,7 +99,7 @@ pub use hedgerow_hedge::{
 };
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
-    AttemptInfo, BuildError, CallEnd, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent,
+    AttemptInfo, BuildError, CallEnd, Delay, DrainLayer, DrainStats, Follow, Hedge, HedgeEvent,
     HedgeHandle, HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers,
     Outcome, Prediction, RestoreError, Sample, Stateful, WinnerInfo, policy,
 };

@@ -28,7 +28,7 @@ impl LatencyView for Known {
 
 fn first_delay(policy: &impl HedgePolicy<()>, latency: &Known) -> ConfigDuration {
     match policy.delay(&(), Attempt::new(1), latency) {
-        Delay::After(delay) => delay.into(),
+        Delay::After(delay) | Delay::AfterLast(delay) => delay.into(),
         Delay::Never => Duration::MAX.into(),
     }
 }
