@@ -19,6 +19,7 @@ mod budget;
 mod key;
 mod drain;
 mod latency;
+mod receive_deadline;
 mod deadline;
 mod timeout;
 mod bodies;
@@ -68,6 +69,7 @@ pub use self::hedge::{
 };
 pub use self::latency::{ConfiguredLatency, LatencyConfig};
 pub use self::order::Warning;
+pub use self::receive_deadline::ReceiveDeadlineConfig;
 pub use self::retry::{ConfiguredWaits, GateSource, JitterConfig, RetryConfig};
 pub use self::send_deadline::SendDeadlineConfig;
 pub use self::stack::{DEFAULT_TOTAL_TIMEOUT, LayerConfig, NoTimeout, StackConfig, TotalTimeout};

@@ -212,6 +212,11 @@ pub(crate) fn held_bytes() -> u64 {
 }
 
 /// The header that tells how long a caller waits.
+/// What is taken off a received deadline.
+pub(crate) fn no_time() -> ConfigDuration {
+    Duration::ZERO.into()
+}
+
 pub(crate) fn timeout_header() -> String {
     DeadlineHeader::http().name().to_string()
 }
