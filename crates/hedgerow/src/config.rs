@@ -49,6 +49,12 @@ pub mod reading {
     pub use super::read::{table, text};
 }
 
+/// The reading of JSON that has no layers.
+#[cfg(feature = "grpc")]
+pub(crate) mod reading_json {
+    pub(crate) use super::read::{Readable, json, text};
+}
+
 pub use self::admission::{
     AdmissionConfig, CostConfig, DropName, ExtrasConfig, LimitConfig, LimitName, OrderName,
     QueueConfig, RateConfig, WaitsIn,
