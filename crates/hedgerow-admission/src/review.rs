@@ -66,6 +66,7 @@ impl<Res, E, J: Classify<Res, E>> Reviews<Res, E> for Judged<J> {
                 Outcome::Refused
             }
             Class::TimedOut => Outcome::TimedOut,
+            Class::NoMore => Outcome::Refused,
             Class::Fatal => Outcome::Failed,
         };
         Review {

@@ -1,5 +1,7 @@
 //! Who pays for an extra attempt.
 
+mod throttle;
+
 use std::fmt;
 
 use crate::sync::{Arc, AtomicU64, Ordering};
@@ -52,8 +54,19 @@ struct Bucket {
     per_call: u64,
     /// `u64::MAX` for no limit at all.
     capacity: u64,
+    /// Of a throttle alone.
+    floor: Option<Floor>,
     granted: [AtomicU64; 2],
     denied: [AtomicU64; 2],
+}
+
+/// What makes a throttle of a bucket.
+#[derive(Clone, Copy)]
+struct Floor {
+    /// More than this has to be there, and nothing is taken.
+    tokens: u64,
+    /// What a success puts in.
+    success: u64,
 }
 
 /// What an extra attempt is for.
@@ -73,6 +86,14 @@ pub enum BudgetError {
     Percent(f64),
     /// The depth is beyond 1,000,000,000 tokens.
     Depth(u32),
+    /// A throttle's tokens are not within 0.001 to 1,000, or what a success brings is not within 0.001 and
+    /// 1,000.
+    Throttle {
+        /// How many tokens it holds.
+        tokens: f64,
+        /// What a success brings.
+        ratio: f64,
+    },
 }
 
 impl Budget {
@@ -105,7 +126,7 @@ impl Budget {
         }
         // Never rounded up, so that the books never exceed what was written.
         let per_call = (percent / 100.0 * TOKEN as f64 + 1e-3).floor() as u64;
-        Ok(Self::new(per_call, u64::from(DEFAULT_DEPTH) * TOKEN))
+        Ok(Self::new(per_call, u64::from(DEFAULT_DEPTH) * TOKEN, None))
     }
 
     /// No limit: every extra is granted.
@@ -113,14 +134,14 @@ impl Budget {
     /// For a backend that cannot be overloaded, and for experiments.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self::new(0, u64::MAX)
+        Self::new(0, u64::MAX, None)
     }
 
     /// Sets how many tokens the bucket holds, and starts with: the burst. Defaults to 50.
     ///
     /// Set it before the budget is cloned: this makes a new, full bucket. A fan-out of 100 leaves
     /// wants about 200. With 0 nothing is ever granted. Has no meaning for
-    /// [`unlimited`](Self::unlimited), which stays so.
+    /// [`unlimited`](Self::unlimited) and for a [`throttle`](Self::throttle), which stay so.
     ///
     /// # Panics
     ///
@@ -143,24 +164,32 @@ impl Budget {
         if depth > MAX_DEPTH {
             return Err(BudgetError::Depth(depth));
         }
-        if self.is_unlimited() {
+        if self.is_unlimited() || self.bucket.floor.is_some() {
             return Ok(self);
         }
-        Ok(Self::new(self.bucket.per_call, u64::from(depth) * TOKEN))
+        let depth = u64::from(depth) * TOKEN;
+        Ok(Self::new(self.bucket.per_call, depth, None))
     }
 
     /// A new, full budget of the same percentage and depth, which shares nothing with this one.
     #[must_use]
     pub fn twin(&self) -> Self {
-        Self::new(self.bucket.per_call, self.bucket.capacity)
+        let Bucket {
+            per_call,
+            capacity,
+            floor,
+            ..
+        } = *self.bucket;
+        Self::new(per_call, capacity, floor)
     }
 
-    fn new(per_call: u64, capacity: u64) -> Self {
+    fn new(per_call: u64, capacity: u64, floor: Option<Floor>) -> Self {
         Self {
             bucket: Arc::new(Bucket {
                 tokens: AtomicU64::new(capacity),
                 per_call,
                 capacity,
+                floor,
                 granted: [AtomicU64::new(0), AtomicU64::new(0)],
                 denied: [AtomicU64::new(0), AtomicU64::new(0)],
             }),
@@ -210,7 +239,7 @@ impl Budget {
         {
             return;
         }
-        if !self.is_unlimited() {
+        if !self.is_unlimited() && self.bucket.floor.is_none() {
             self.bucket.add(TOKEN);
         }
     }
@@ -306,6 +335,9 @@ impl Bucket {
 
     fn take(&self) -> bool {
         let mut now = self.tokens.load(Ordering::Relaxed);
+        if let Some(floor) = self.floor {
+            return now > floor.tokens;
+        }
         loop {
             let Some(next) = now.checked_sub(TOKEN) else {
                 return false;
@@ -330,6 +362,13 @@ impl fmt::Debug for Budget {
         if self.is_unlimited() {
             return f.write_str("Budget::unlimited()");
         }
+        if let Some(floor) = self.bucket.floor {
+            return f
+                .debug_struct("Throttle")
+                .field("floor", &(floor.tokens as f64 / TOKEN as f64))
+                .field("tokens", &self.tokens())
+                .finish();
+        }
         f.debug_struct("Budget")
             .field("percent", &self.per_100_calls().unwrap_or_default())
             .field("depth", &(self.bucket.capacity / TOKEN))
@@ -345,6 +384,11 @@ impl fmt::Display for BudgetError {
                 f,
                 "a budget of {percent} percent is out of range: write the extras allowed per 100 \
                  calls, from 0 to 100000 (5.0 for five), or Budget::unlimited()"
+            ),
+            Self::Throttle { tokens, ratio } => write!(
+                f,
+                "a throttle of {tokens} tokens that gets {ratio} for a success is out of range: write \
+                 from 0.001 to 1000 for both, like 10 and 0.1"
             ),
             Self::Depth(depth) => write!(
                 f,

@@ -24,6 +24,9 @@ pub enum Class {
     /// Nothing was heard in the time allowed. Retryable; as a latency it is a sample that was cut
     /// off ("took longer than this"), where other failures tell nothing about latency.
     TimedOut,
+    /// A failure after which the server wants no further attempt. To a retry it is final; a race still
+    /// awaits the attempts that are under way, and sends none.
+    NoMore,
     /// A final refusal: another attempt would end the same way.
     Fatal,
 }

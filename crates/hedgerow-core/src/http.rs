@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
-pub use self::grpc::GrpcJudge;
+pub use self::grpc::{GrpcCodes, GrpcJudge};
 pub use self::judge::HttpJudge;
 pub use self::look::BodyBytes;
 pub use self::pushback::{Pushback, Quota, retry_after};
@@ -91,15 +91,22 @@ impl<B: ReplayBody> Replay for Request<B> {
         if !may_be_sent_twice(self) {
             return None;
         }
-        let body = self.body_mut().replay_body()?;
-        let mut copy = Self::new(body);
-        copy.method_mut().clone_from(self.method());
-        copy.uri_mut().clone_from(self.uri());
-        *copy.version_mut() = self.version();
-        copy.headers_mut().clone_from(self.headers());
-        copy.extensions_mut().clone_from(self.extensions());
-        Some(copy)
+        copy_of(self)
     }
+}
+
+/// A second copy of a request whose body can be copied, whatever its method says.
+///
+/// For layers that know by other means that it may be sent again; [`Replay`] asks first.
+#[must_use]
+pub fn copy_of<B: ReplayBody>(request: &mut Request<B>) -> Option<Request<B>> {
+    let mut copy = Request::new(request.body_mut().replay_body()?);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy.extensions_mut().clone_from(request.extensions());
+    Some(copy)
 }
 
 /// Whether a request may be sent twice, as far as its head says: what [`Replay`] for

@@ -46,6 +46,6 @@ pub use crate::replay::Replay;
 
 #[cfg(feature = "http")]
 pub use crate::http::{
-    BodyBytes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota,
-    ReplayBody, Verdict, may_be_sent_twice, retry_after,
+    BodyBytes, GrpcCodes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback,
+    Quota, ReplayBody, Verdict, copy_of, may_be_sent_twice, retry_after,
 };

@@ -153,7 +153,11 @@ where
         let sample = Sample::new(now.into_std(), Attempt::PRIMARY, elapsed, outcome);
         self.settle(sample.ending(CallEnd::Alone));
         if *self.next == Next::Watched {
-            self.imagine(elapsed, outcome, class == Class::Fatal);
+            self.imagine(
+                elapsed,
+                outcome,
+                matches!(class, Class::Fatal | Class::NoMore),
+            );
         }
         if outcome != Outcome::Won {
             rules.settings().books.failed();
@@ -174,7 +178,9 @@ where
                 rules.tell(&match class {
                     Class::Success => HedgeEvent::Won(info),
                     Class::Fatal => HedgeEvent::Fatal(info),
-                    Class::Retryable { .. } | Class::TimedOut => HedgeEvent::AllLost(info),
+                    Class::Retryable { .. } | Class::NoMore | Class::TimedOut => {
+                        HedgeEvent::AllLost(info)
+                    }
                 });
             }
         }

@@ -155,7 +155,7 @@ where
         };
         if let Poll::Ready(result) = primary.poll(cx) {
             let class = this.core.parts.judge(&result);
-            let ends = matches!(class, Class::Success | Class::Fatal)
+            let ends = matches!(class, Class::Success | Class::Fatal | Class::NoMore)
                 || this.copy.is_none()
                 || *this.next == Next::Watched;
             if ends {
@@ -191,8 +191,11 @@ where
                 .delay(self.key.as_deref(), copy, Attempt::new(1))
         });
         match asked {
-            Delay::After(Duration::ZERO) => Poll::Ready(Duration::ZERO),
-            Delay::After(delay) => {
+            Delay::After(Duration::ZERO) | Delay::AfterLast(Duration::ZERO) => {
+                Poll::Ready(Duration::ZERO)
+            }
+            // None was sent before it but the primary.
+            Delay::After(delay) | Delay::AfterLast(delay) => {
                 self.arm(delay);
                 self.poll_timer(cx)
             }

@@ -388,6 +388,14 @@ impl<P, J, Rec> HedgeLayer<P, ByReplay, J, Rec> {
     pub fn replay_with<F>(self, f: F) -> HedgeLayer<P, ReplayWith<F>, J, Rec> {
         self.exchange(|_| ReplayWith(f))
     }
+
+    /// Copies requests, and informs answers, by an [`Exchange`](crate::Exchange) of your own.
+    ///
+    /// Comes before `.edit` and `.http`, which add to it.
+    #[must_use]
+    pub fn copied_by<X>(self, exchange: X) -> HedgeLayer<P, X, J, Rec> {
+        self.exchange(|_| exchange)
+    }
 }
 
 impl<S: Clone, P, R, J, Rec> Layer<S> for HedgeLayer<P, R, J, Rec> {

@@ -64,7 +64,7 @@ pub use crate::plain::{
     Race, RaceError, RaceErrorKind, Won, buffered_by_completion, hedge, race, race_candidates,
     try_buffered_by_completion,
 };
-pub use crate::policy::{CallEnd, Delay, HedgePolicy, Keyed, Keys, Sample, Stateful};
+pub use crate::policy::{CallEnd, Delay, Follow, HedgePolicy, Keyed, Keys, Sample, Stateful};
 #[doc(hidden)]
 pub use crate::rules::{Rules, Sealed};
 pub use crate::saved::{HedgeState, RestoreError};

@@ -100,10 +100,14 @@ impl Imagined {
         let lost = !fatal && (failed || outcome == Outcome::TimedOut);
         let mut ends = elapsed;
         let (mut fired, mut won) = (0, false);
+        let mut last = Duration::ZERO;
         for number in 1..=max_hedges {
-            let Delay::After(delay) = delay_of(Attempt::new(number)) else {
-                break;
+            let delay = match delay_of(Attempt::new(number)) {
+                Delay::After(delay) => delay,
+                Delay::AfterLast(gap) => last.saturating_add(gap),
+                Delay::Never => break,
             };
+            last = delay;
             // The first copy follows a lost primary at once; whether it would have been answered is
             // not known, so that is all that is said of such a call.
             let follows = lost && number == 1 && delay >= ends;

@@ -13,7 +13,7 @@ mod state;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hedgerow_core::{Attempt, LatencyView};
+use hedgerow_core::{Attempt, Class, LatencyView};
 use hedgerow_latency::Latency;
 
 use crate::info::Outcome;
@@ -66,6 +66,17 @@ pub trait HedgePolicy<Req>: Send + Sync {
     /// sent, `latency` what this layer knows of the latency of primaries.
     fn delay(&self, request: &Req, attempt: Attempt, latency: &dyn LatencyView) -> Delay;
 
+    /// What it means to the next extra attempt that one in flight has lost. Defaults to
+    /// [`Follow::Alone`].
+    ///
+    /// Asked for each one that lost while the call goes on, with what it was worth. What is sent by this
+    /// is paid like any other copy, and never after a [`Class::NoMore`].
+    #[inline]
+    fn follow(&self, class: Class) -> Follow {
+        let _ = class;
+        Follow::Alone
+    }
+
     /// Is told how each attempt ended. Defaults to nothing.
     #[inline]
     fn observe(&self, sample: &Sample) {
@@ -97,8 +108,23 @@ pub enum Delay {
     /// If everything in flight has failed before, it is sent at once as well. The timer has a grain
     /// of one millisecond and rounds up.
     After(Duration),
+    /// This long after the attempt before it was granted; for the first one as [`After`](Self::After).
+    ///
+    /// A copy that was sent ahead of its time, because another attempt had failed, brings the following
+    /// ones forward as well.
+    AfterLast(Duration),
     /// Not at all, not even when everything in flight has failed.
     Never,
+}
+
+/// When the next extra attempt is sent once another one has lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// In its time; at once if nothing else is in flight. The default.
+    #[default]
+    Alone,
+    /// This long after the loss, whatever else is in flight: zero sends it at once.
+    After(Duration),
 }
 
 /// How one attempt ended.
@@ -176,6 +202,10 @@ impl Sample {
 impl<Req, P: HedgePolicy<Req> + ?Sized> HedgePolicy<Req> for Arc<P> {
     fn delay(&self, request: &Req, attempt: Attempt, latency: &dyn LatencyView) -> Delay {
         (**self).delay(request, attempt, latency)
+    }
+
+    fn follow(&self, class: Class) -> Follow {
+        (**self).follow(class)
     }
 
     fn observe(&self, sample: &Sample) {

@@ -17,7 +17,7 @@ use crate::extra::{Extra, Step};
 use crate::future::{FAR, Next, Proj, Turn};
 use crate::info::Outcome;
 use crate::layer::HedgeReady;
-use crate::policy::{Delay, Sample};
+use crate::policy::{Delay, Follow, Sample};
 use crate::rules::Rules;
 
 /// Whatever the policy's delay is: nobody waits longer than this for a service that is not ready while
@@ -42,6 +42,8 @@ where
     pub(crate) last_lost: Option<Sample>,
     /// The policy's delay for the attempt that it was asked about last.
     delay: Duration,
+    /// The next extra attempt keeps its time also when nothing runs.
+    keeps_time: bool,
     /// The timer counts the patience of extras that wait while nothing runs.
     giving_up: bool,
 }
@@ -58,6 +60,7 @@ where
             losses: Vec::new(),
             last_lost: None,
             delay: Duration::ZERO,
+            keeps_time: false,
             giving_up: false,
         }
     }
@@ -151,6 +154,11 @@ where
                 if !self.gives_up(race, cx) {
                     return Poll::Pending;
                 }
+            } else if race.keeps_time {
+                // Not armed, its time is beyond all time.
+                if *self.next == Next::Armed {
+                    return Poll::Pending;
+                }
             } else if self.may_follow(race) && self.fire(race) {
                 continue;
             }
@@ -168,6 +176,33 @@ where
         self.settle_lost(race, sample);
         race.primary_ended = Some((elapsed, outcome));
         race.primary = Some(result);
+        self.follow(race, elapsed, class);
+    }
+
+    /// What the loss of an attempt, when the call was `elapsed` old, means to the next one.
+    fn follow(&mut self, race: &mut Race<S, Req>, elapsed: Duration, class: Class) {
+        if class == Class::NoMore {
+            self.timer.set(None);
+            *self.next = Next::Off;
+            self.copy.take();
+            // Granted and not sent.
+            for extra in race.extras.iter_mut().filter(|extra| extra.is_waiting()) {
+                extra.stop();
+            }
+            return;
+        }
+        let Follow::After(wait) = self.core.parts.follow(class) else {
+            return;
+        };
+        if *self.next == Next::Unasked {
+            self.ask(race);
+        }
+        if *self.next != Next::Off {
+            self.timer.set(None);
+            *self.next = Next::Asked;
+            race.delay = elapsed.saturating_add(wait);
+            race.keeps_time = true;
+        }
     }
 
     /// Polls every extra attempt; the first one whose result ends the call.
@@ -246,6 +281,7 @@ where
         if self.core.parts.wants_losses() {
             race.losses.push((race.extras[at].attempt, result));
         }
+        self.follow(race, now.saturating_duration_since(*self.started), class);
     }
 
     /// Gives up an extra attempt that was never sent.
@@ -302,6 +338,10 @@ where
                 race.delay = delay;
                 Next::Asked
             }
+            Delay::AfterLast(gap) => {
+                race.delay = self.started.elapsed().saturating_add(gap);
+                Next::Asked
+            }
             Delay::Never => Next::Off,
         };
     }
@@ -317,6 +357,7 @@ where
     /// Grants the next extra attempt, or switches further ones off for this call.
     fn fire(&mut self, race: &mut Race<S, Req>) -> bool {
         race.giving_up = false;
+        race.keeps_time = false;
         self.timer.set(None);
         *self.next = Next::Off;
         let attempt = race.next();

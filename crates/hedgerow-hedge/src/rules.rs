@@ -8,7 +8,7 @@ use crate::event::HedgeEvent;
 use crate::exchange::Exchange;
 use crate::info::WinnerInfo;
 use crate::layer::{Parts, Settings};
-use crate::policy::{Delay, HedgePolicy, KeyState, Sample};
+use crate::policy::{Delay, Follow, HedgePolicy, KeyState, Sample};
 
 /// What is known of the call's key, if the layer has keys.
 pub(crate) type Key<'a, Req> = Option<&'a (dyn KeyState<Req> + 'static)>;
@@ -19,6 +19,8 @@ pub trait Rules<Req, Res, E>: Sealed {
     fn settings(&self) -> &Settings;
     #[doc(hidden)]
     fn delay(&self, key: Key<'_, Req>, request: &Req, attempt: Attempt) -> Delay;
+    #[doc(hidden)]
+    fn follow(&self, class: Class) -> Follow;
     #[doc(hidden)]
     fn observe(&self, sample: &Sample);
     #[doc(hidden)]
@@ -66,6 +68,10 @@ where
             None => self.policy.delay(request, attempt, &self.settings.latency),
             Some(key) => key.delay(request, attempt, key.latency()),
         }
+    }
+
+    fn follow(&self, class: Class) -> Follow {
+        self.policy.follow(class)
     }
 
     #[inline]

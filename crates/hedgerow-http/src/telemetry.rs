@@ -31,7 +31,7 @@ fn checked(prefix: String) -> Result<String, HttpBuildError> {
 const fn told(event: &FirstEvent) -> (&HeldStream, &'static str, &'static str) {
     match event {
         FirstEvent::Committed(held, why) => (held, "committed", why.as_str()),
-        FirstEvent::Refused(held, Class::Fatal) => (held, "refused", "fatal"),
+        FirstEvent::Refused(held, Class::Fatal | Class::NoMore) => (held, "refused", "fatal"),
         FirstEvent::Refused(held, _) => (held, "refused", "retryable"),
         FirstEvent::Broken(held) => (held, "broken", "broken"),
         FirstEvent::Cancelled(held) => (held, "cancelled", "cancelled"),

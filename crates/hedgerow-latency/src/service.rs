@@ -97,7 +97,9 @@ where
         let answered = match this.books.classify.classify(&result) {
             Class::Success => true,
             Class::TimedOut => false,
-            Class::Retryable { .. } | Class::Fatal => return Poll::Ready(result),
+            Class::Retryable { .. } | Class::NoMore | Class::Fatal => {
+                return Poll::Ready(result);
+            }
         };
         this.books.record(*this.started, *this.attempt, answered);
         Poll::Ready(result)

@@ -414,6 +414,15 @@ impl<P, J, Rec> RetryLayer<P, ByReplay, J, Rec> {
     pub fn replay_with<F>(self, f: F) -> RetryLayer<P, ReplayWith<F>, J, Rec> {
         self.copies(|_| ReplayWith(f))
     }
+
+    /// Copies requests by a [`Copies`](hedgerow_core::Copies) of your own, which also edits what is sent
+    /// again.
+    ///
+    /// Comes before `.edit`, which adds to it.
+    #[must_use]
+    pub fn copied_by<X>(self, copies: X) -> RetryLayer<P, X, J, Rec> {
+        self.copies(|_| copies)
+    }
 }
 
 impl<S: Clone, P, R, J, Rec> Layer<S> for RetryLayer<P, R, J, Rec> {

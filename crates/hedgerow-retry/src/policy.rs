@@ -65,6 +65,9 @@ pub struct Failure {
     pub elapsed: Duration,
     /// What the policy said before, within this call.
     pub last_wait: Option<Duration>,
+    /// How many tries have failed since the server last said itself when to come back, this one
+    /// included: 0 if it says so now, [`retry`](Self::retry) if it never has.
+    pub since_pushback: u32,
 }
 
 impl Failure {
@@ -76,6 +79,7 @@ impl Failure {
             class,
             elapsed: Duration::ZERO,
             last_wait: None,
+            since_pushback: retry,
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Later<S, Req, Res> {
     pub(crate) sent: Instant,
     /// What the policy said before.
     last_wait: Option<Duration>,
+    /// How many tries have failed since the server last said when to come back.
+    since_pushback: u32,
     phase: Phase<S, Req>,
 }
 
@@ -260,7 +262,8 @@ where
             return Ok(());
         };
         let retry = later.tries.len() as u32;
-        if class == Class::Fatal || (class == Class::TimedOut && settings.timeouts_are_final) {
+        let is_final = matches!(class, Class::Fatal | Class::NoMore);
+        if is_final || (class == Class::TimedOut && settings.timeouts_are_final) {
             return Err(StopReason::Final);
         }
         if retry >= settings.books.attempts() {
@@ -269,19 +272,25 @@ where
         if self.copy.is_none() {
             return Err(StopReason::Unreplayable);
         }
+        let pushback = match class {
+            Class::Retryable { after } => after,
+            Class::Success | Class::TimedOut | Class::NoMore | Class::Fatal => None,
+        };
+        later.since_pushback = if pushback.is_some() {
+            0
+        } else {
+            later.since_pushback + 1
+        };
         let failure = Failure {
             elapsed: now.saturating_duration_since(*self.started),
             last_wait: later.last_wait,
+            since_pushback: later.since_pushback,
             ..Failure::new(retry, class)
         };
         let Wait::After(own) = parts.wait(&failure) else {
             return Err(StopReason::Policy);
         };
         later.last_wait = Some(own);
-        let pushback = match class {
-            Class::Retryable { after } => after,
-            Class::Success | Class::TimedOut | Class::Fatal => None,
-        };
         let wait = pushback.map_or(own, |after| after.min(settings.pushback_cap));
         let until = instant(now, wait).ok_or(StopReason::Policy)?;
         self.fits(now, wait)?;
@@ -360,6 +369,7 @@ where
             kept: None,
             sent: started,
             last_wait: None,
+            since_pushback: 0,
             phase: Phase::Running,
         });
         let ended = TryInfo {

@@ -19,6 +19,7 @@ mod budget;
 mod key;
 mod drain;
 mod latency;
+mod receive_deadline;
 mod deadline;
 mod timeout;
 mod bodies;
@@ -49,6 +50,12 @@ pub mod reading {
     pub use super::read::{contents, table, text};
 }
 
+/// The reading of JSON that has no layers.
+#[cfg(feature = "grpc")]
+pub(crate) mod reading_json {
+    pub(crate) use super::read::{Readable, json, text};
+}
+
 pub use self::admission::{
     AdmissionConfig, CostConfig, DropName, ExtrasConfig, LimitConfig, LimitName, OrderName,
     QueueConfig, RateConfig, WaitsIn,
@@ -69,6 +76,7 @@ pub use self::hedge::{
 };
 pub use self::latency::{ConfiguredLatency, LatencyConfig};
 pub use self::order::Warning;
+pub use self::receive_deadline::ReceiveDeadlineConfig;
 pub use self::retry::{ConfiguredWaits, GateSource, JitterConfig, RetryConfig};
 pub use self::send_deadline::SendDeadlineConfig;
 pub use self::stack::{DEFAULT_TOTAL_TIMEOUT, LayerConfig, NoTimeout, StackConfig, TotalTimeout};

@@ -42,6 +42,7 @@
 //! | `hyper` | no | `http`, and [`sent`](fn@sent) knows the errors of hyper's clients |
 //! | `reqwest` | no | `hyper`, and `Replay` for `reqwest::Request` of reqwest 0.13 |
 //! | `tonic` | no | `http`, and `GrpcLayer`: a channel of tonic 0.14 behind any layer |
+//! | `grpc` | no | `config`, `hyper`, `tonic`, and `grpc::ServiceConfigLayer`: a gRPC service config carried out |
 //! | `stacks` | no | `admission`, `hedge`, `retry`, `llm`: [`HttpClientLayer`], [`LlmClientLayer`], each a whole stack in one line |
 //! | `complete` | no | [`complete`](fn@complete): one call with admission, timeouts and retries |
 //! | `metrics` | no | `telemetry::Metrics` and its siblings, `admission::telemetry`: counts and times through the crate `metrics` |
@@ -54,6 +55,8 @@
 mod complete;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod guide;
 #[cfg(all(feature = "admission", feature = "retry"))]
 mod judge;
@@ -70,8 +73,8 @@ pub use hedgerow_core::{
 };
 #[cfg(feature = "http")]
 pub use hedgerow_core::{
-    BodyBytes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback, Quota,
-    ReplayBody, Verdict, may_be_sent_twice, retry_after,
+    BodyBytes, GrpcCodes, GrpcJudge, HttpJudge, HttpRequest, HttpResponse, Idempotent, Pushback,
+    Quota, ReplayBody, Verdict, copy_of, may_be_sent_twice, retry_after,
 };
 #[cfg(feature = "tonic")]
 pub use hedgerow_http::GrpcLayer;
@@ -99,7 +102,7 @@ pub use hedgerow_hedge::{
 };
 #[cfg(feature = "hedge")]
 pub use hedgerow_hedge::{
-    AttemptInfo, BuildError, CallEnd, Delay, DrainLayer, DrainStats, Hedge, HedgeEvent,
+    AttemptInfo, BuildError, CallEnd, Delay, DrainLayer, DrainStats, Follow, Hedge, HedgeEvent,
     HedgeHandle, HedgeLayer, HedgePolicy, HedgeReady, HedgeState, HedgeStats, Keys, Losers,
     Outcome, Prediction, RestoreError, Sample, Stateful, WinnerInfo, policy,
 };

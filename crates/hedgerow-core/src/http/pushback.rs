@@ -215,11 +215,12 @@ pub fn retry_after(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Opt
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Never;
 
-/// What `grpc-retry-pushback-ms` says, if it is there. What cannot be read means never, as gRFC A6
-/// wants.
+/// What `grpc-retry-pushback-ms` says, if it is there. What cannot be read, what is no signed number of
+/// 32 bits and what is said twice means never, as gRFC A6 wants.
 pub(super) fn grpc(headers: &HeaderMap) -> Option<Result<Duration, Never>> {
-    let value = headers.get(GRPC_PUSHBACK_MS)?;
-    let ms = value.to_str().ok().and_then(whole);
+    let mut values = headers.get_all(GRPC_PUSHBACK_MS).iter();
+    let ms = values.next()?.to_str().ok().and_then(whole);
+    let ms = ms.filter(|&ms| ms <= i32::MAX as u64 && values.next().is_none());
     Some(ms.map(Duration::from_millis).ok_or(Never))
 }
 

@@ -285,7 +285,9 @@ impl<Req, Res> Core<Req, Res> {
             }
             (Class::Success, ..) => (Verdict::Passed, outcome, None),
             (Class::Fatal, ..) => (Verdict::Final, outcome, None),
-            (Class::Retryable { .. } | Class::TimedOut, ..) => (Verdict::Lost, outcome, None),
+            (Class::Retryable { .. } | Class::NoMore | Class::TimedOut, ..) => {
+                (Verdict::Lost, outcome, None)
+            }
         }
     }
 }

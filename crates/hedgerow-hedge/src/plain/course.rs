@@ -293,6 +293,8 @@ where
         let class = match judged.unwrap_or(Class::RETRYABLE) {
             // There is no value to return.
             Class::Success if result.is_err() => Class::Fatal,
+            // What is not started yet must not be.
+            Class::NoMore => Class::Fatal,
             class => class,
         };
         let info = AttemptInfo {

@@ -5,12 +5,12 @@ use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use hedgerow_core::{Attempt, LatencyView};
+use hedgerow_core::{Attempt, Class, LatencyView};
 use hedgerow_latency::Latency;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
-use super::{Delay, HedgePolicy, Sample};
+use super::{Delay, Follow, HedgePolicy, Sample};
 use crate::error::BuildError;
 
 /// How many keys are kept unless `.max_keys` says otherwise.
@@ -159,6 +159,10 @@ where
 {
     fn delay(&self, request: &Req, attempt: Attempt, latency: &dyn LatencyView) -> Delay {
         self.policy.delay(request, attempt, latency)
+    }
+
+    fn follow(&self, class: Class) -> Follow {
+        self.policy.follow(class)
     }
 
     fn observe(&self, sample: &Sample) {

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hedgerow_core::{Attempt, BoxError, LatencyView};
+use hedgerow_core::{Attempt, BoxError, Class, LatencyView};
 
-use super::{Delay, HedgePolicy, KeyState, Sample, Stateful};
+use super::{Delay, Follow, HedgePolicy, KeyState, Sample, Stateful};
 
 /// A policy that can be replaced while the stack runs.
 ///
@@ -53,6 +53,10 @@ impl<P> Swap<P> {
 impl<Req, P: HedgePolicy<Req>> HedgePolicy<Req> for Swap<P> {
     fn delay(&self, request: &Req, attempt: Attempt, latency: &dyn LatencyView) -> Delay {
         self.place.load().delay(request, attempt, latency)
+    }
+
+    fn follow(&self, class: Class) -> Follow {
+        self.place.load().follow(class)
     }
 
     fn observe(&self, sample: &Sample) {

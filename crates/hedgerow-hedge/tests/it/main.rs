@@ -20,6 +20,7 @@ mod contract;
 mod drops;
 mod endurance;
 mod events;
+mod follow;
 mod http;
 mod keys;
 mod losers;

@@ -1,7 +1,10 @@
 //! E1: bounded attempts, the waits between them, and what the caller gets.
 
-use hedgerow_core::{Attempt, Class, cause_ref};
-use hedgerow_retry::{Exponential, Jitter, RetryExhausted, RetryLayer};
+use std::sync::Arc;
+
+use hedgerow_core::{Attempt, Budget, Class, cause_ref};
+use hedgerow_retry::{Exponential, Failure, Jitter, RetryExhausted, RetryLayer, Wait};
+use parking_lot::Mutex;
 use tower::Layer;
 
 use crate::support::{Backend, Down, about, call, down, is_down, ms, ok, secs};
@@ -157,5 +160,38 @@ async fn a_policy_that_panics_stops() {
     let layer = RetryLayer::new(panics).clone_requests();
     let (result, _) = call(layer.layer(backend.clone())).await;
     assert!(is_down(&result.unwrap_err()));
+    assert_eq!(backend.sent(), 1);
+}
+
+/// A policy can begin again from its first wait after a try for which the server named the time.
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_told_how_long_ago_the_server_named_the_wait() {
+    // Its tries fail as 0, 1, 2, …
+    let backend = Backend::new(|n| (Some(0), Err(Down(n as u32))));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let asked = told.clone();
+    let layer = RetryLayer::new(move |failure: &Failure| {
+        asked.lock().push((failure.retry, failure.since_pushback));
+        Wait::After(ms(1))
+    })
+    .attempts(6)
+    .budget(Budget::unlimited())
+    .accept(|result: &Result<&'static str, Down>| match result {
+        Err(Down(2)) => Class::Retryable { after: Some(ms(9)) },
+        _ => Class::RETRYABLE,
+    })
+    .clone_requests();
+    let _ = call(layer.layer(backend.clone())).await;
+    assert_eq!(*told.lock(), [(1, 1), (2, 2), (3, 0), (4, 1), (5, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_no_further_attempt_gets_none() {
+    let backend = Backend::of(&[down(0)]);
+    let layer = RetryLayer::fixed(ms(1))
+        .accept(|_: &Result<&'static str, Down>| Class::NoMore)
+        .clone_requests();
+    let (result, _) = call(layer.layer(backend.clone())).await;
+    assert!(cause_ref::<Down>(&*result.expect_err("its own")).is_some());
     assert_eq!(backend.sent(), 1);
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hedgerow_admission::Gate;
 use hedgerow_hedge::{DrainLayer, HedgeHandle, HedgeLayer};
 use hedgerow_http::{
-    AwaitFirstContentLayer, IdempotentPathsLayer, ReplayBodyLayer, SendDeadlineLayer,
+    AwaitFirstContentLayer, IdempotentPathsLayer, ReceiveDeadlineLayer, ReplayBodyLayer,
+    SendDeadlineLayer,
 };
 use hedgerow_latency::Latency;
 use hedgerow_retry::{RetryHandle, TimeoutLayer};
@@ -36,6 +37,7 @@ pub struct Stack {
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Latency(ConfiguredLatency),
+    ReceiveDeadline(ReceiveDeadlineLayer),
     Deadline(DeadlinePart),
     Timeout(TimeoutLayer),
     IdempotentPaths(IdempotentPathsLayer),
@@ -162,6 +164,7 @@ impl Part {
         match self {
             Self::IdempotentPaths(_) => mistakes.refuse("kind", "idempotent_paths", ONLY_HTTP),
             Self::ReplayBody(_) => mistakes.refuse("kind", "replay_body", ONLY_HTTP),
+            Self::ReceiveDeadline(_) => mistakes.refuse("kind", "receive_deadline", ONLY_HTTP),
             Self::SendDeadline(_) => mistakes.refuse("kind", "send_deadline", ONLY_HTTP),
             Self::AwaitFirst(_) => mistakes.refuse("kind", "await_first", ONLY_HTTP),
             Self::Hedge(hedge) => {

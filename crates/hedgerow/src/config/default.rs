@@ -28,7 +28,7 @@ impl LatencyView for Known {
 
 fn first_delay(policy: &impl HedgePolicy<()>, latency: &Known) -> ConfigDuration {
     match policy.delay(&(), Attempt::new(1), latency) {
-        Delay::After(delay) => delay.into(),
+        Delay::After(delay) | Delay::AfterLast(delay) => delay.into(),
         Delay::Never => Duration::MAX.into(),
     }
 }
@@ -212,6 +212,11 @@ pub(crate) fn held_bytes() -> u64 {
 }
 
 /// The header that tells how long a caller waits.
+/// What is taken off a received deadline.
+pub(crate) fn no_time() -> ConfigDuration {
+    Duration::ZERO.into()
+}
+
 pub(crate) fn timeout_header() -> String {
     DeadlineHeader::http().name().to_string()
 }

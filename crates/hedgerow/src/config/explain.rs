@@ -15,6 +15,7 @@ use super::first::AwaitFirstConfig;
 use super::hedge::{HedgeConfig, LatencySource, Shared, Strategy};
 use super::latency::LatencyConfig;
 use super::order::Warning;
+use super::receive_deadline::ReceiveDeadlineConfig;
 use super::retry::RetryConfig;
 use super::send_deadline::SendDeadlineConfig;
 use super::stack::{LayerConfig, StackConfig};
@@ -87,6 +88,7 @@ impl LayerConfig {
     pub fn describe_all() -> Vec<Description> {
         vec![
             LatencyConfig::describe(),
+            ReceiveDeadlineConfig::describe(),
             DeadlineConfig::describe(),
             TimeoutConfig::describe(),
             IdempotentPathsConfig::describe(),

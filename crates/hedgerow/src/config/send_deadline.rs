@@ -1,6 +1,6 @@
 //! The layer that tells a server how long the caller waits, as it is configured.
 
-use hedgerow_http::{DeadlineHeader, SendDeadlineLayer};
+use hedgerow_http::SendDeadlineLayer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
 use super::member::{Given, Member};
 use super::order::Place;
+use super::receive_deadline::header;
 
 /// Tells the server how long the caller still waits.
 ///
@@ -45,15 +46,7 @@ impl SendDeadlineConfig {
     }
 
     pub(crate) fn assemble(&self, mistakes: &mut Mistakes) -> Option<SendDeadlineLayer> {
-        let Some(name) = &self.header else {
-            return Some(SendDeadlineLayer::http());
-        };
-        if name.eq_ignore_ascii_case(DeadlineHeader::grpc().name().as_str()) {
-            return Some(SendDeadlineLayer::grpc());
-        }
-        let tried = DeadlineHeader::try_named(name);
-        let header = mistakes.attempt("header", name, tried)?;
-        Some(SendDeadlineLayer::with(header))
+        header(self.header.as_deref(), mistakes).map(SendDeadlineLayer::with)
     }
 }
 

@@ -18,6 +18,7 @@ use super::hedge::HedgeConfig;
 use super::latency::LatencyConfig;
 use super::member::Member;
 use super::read::{self, Readable};
+use super::receive_deadline::ReceiveDeadlineConfig;
 use super::retry::RetryConfig;
 use super::send_deadline::SendDeadlineConfig;
 use super::time::ConfigDuration;
@@ -121,6 +122,8 @@ pub const DEFAULT_TOTAL_TIMEOUT: std::time::Duration = std::time::Duration::from
 pub enum LayerConfig {
     /// Records how long each attempt takes, or each call, for a hedge to read and for you.
     Latency(LatencyConfig),
+    /// Hears how long the caller still waits, and tells every layer beneath.
+    ReceiveDeadline(ReceiveDeadlineConfig),
     /// Ends a call when its time is over, and tells every layer beneath until when there is time.
     Deadline(DeadlineConfig),
     /// Gives up a call, or beneath a hedge an attempt, that takes longer.
@@ -149,6 +152,7 @@ impl LayerConfig {
     pub(crate) fn member(&self) -> &dyn Member {
         match self {
             Self::Latency(config) => config,
+            Self::ReceiveDeadline(config) => config,
             Self::Deadline(config) => config,
             Self::Timeout(config) => config,
             Self::IdempotentPaths(config) => config,
@@ -302,6 +306,12 @@ impl From<HedgeConfig> for LayerConfig {
 impl From<DrainConfig> for LayerConfig {
     fn from(config: DrainConfig) -> Self {
         Self::Drain(config)
+    }
+}
+
+impl From<ReceiveDeadlineConfig> for LayerConfig {
+    fn from(config: ReceiveDeadlineConfig) -> Self {
+        Self::ReceiveDeadline(config)
     }
 }
 

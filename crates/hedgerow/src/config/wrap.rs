@@ -188,6 +188,7 @@ where
         Part::Hedge(hedge) => hedged(hedge.layer.clone(), hedge.protocol, inner),
         Part::Retry(retry) => retried(retry, inner),
         Part::Deadline(deadline) => timely(deadline, inner),
+        Part::ReceiveDeadline(layer) => boxed(layer.layer(inner)),
         Part::SendDeadline(layer) => boxed(layer.layer(inner)),
         Part::AwaitFirst(layer) => {
             let layered = layer.layer(inner);
@@ -230,6 +231,7 @@ where
         | Part::ReplayBody(_)
         | Part::Hedge(_)
         | Part::Retry(_)
+        | Part::ReceiveDeadline(_)
         | Part::SendDeadline(_)
         | Part::AwaitFirst(_) => inner,
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use hedgerow::config::{
     AwaitFirstConfig, CascadeConfig, DEFAULT_TOTAL_TIMEOUT, Describe, DrainConfig, HedgeConfig,
-    LatencyConfig, ReplayBodyConfig, SendDeadlineConfig, StackConfig, Strategy, TierConfig,
+    LatencyConfig, ReceiveDeadlineConfig, ReplayBodyConfig, SendDeadlineConfig, StackConfig,
+    Strategy, TierConfig,
 };
 use hedgerow::policy::{Adaptive, Backoff, BackoffConfig};
 use hedgerow::{
-    AwaitFirstContentLayer, BoxError, Cascade, HedgeLayer, Latency, LatencyLayer, ReplayBodyLayer,
-    SendDeadlineLayer, Tier,
+    AwaitFirstContentLayer, BoxError, Cascade, HedgeLayer, Latency, LatencyLayer,
+    ReceiveDeadlineLayer, ReplayBodyLayer, SendDeadlineLayer, Tier,
 };
 
 /// The layer's `Debug` with the policy out of its enum.
@@ -134,6 +135,12 @@ fn the_other_layers_defaults_are_the_constructors() {
         (configured.held_events(), configured.held_bytes()),
         (plain.held_events(), plain.held_bytes())
     );
+    let configured = ReceiveDeadlineConfig::default().build().unwrap();
+    let plain = ReceiveDeadlineLayer::http();
+    assert_eq!(format!("{configured:?}"), format!("{plain:?}"));
+    let configured = ReceiveDeadlineConfig::new("GRPC-timeout").build().unwrap();
+    let plain = ReceiveDeadlineLayer::grpc();
+    assert_eq!(format!("{configured:?}"), format!("{plain:?}"));
     let configured = SendDeadlineConfig::default().build().unwrap();
     let plain = SendDeadlineLayer::http();
     assert_eq!(format!("{configured:?}"), format!("{plain:?}"));

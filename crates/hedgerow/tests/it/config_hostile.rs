@@ -220,7 +220,7 @@ const OF_A_STRATEGY: [(&str, &str, &str); 9] = [
     ("backoff", "base = \"3h\"", "base"),
 ];
 /// Whole layers with their mistakes.
-const OTHERS: [(&str, &[&str]); 13] = [
+const OTHERS: [(&str, &[&str]); 14] = [
     ("kind = \"latency\"\nwindow = 0", &["window"]),
     ("kind = \"latency\"", &[]),
     (
@@ -235,6 +235,10 @@ const OTHERS: [(&str, &[&str]); 13] = [
     (
         "kind = \"await_first\"\nof = \"nothing\"\nmax_events = -1\nmax_bytes = 1.5",
         &["of", "max_bytes", "max_events"],
+    ),
+    (
+        "kind = \"receive_deadline\"\nheader = 5\nat_most = \"0s\"\nreserve = -1",
+        &["at_most", "header", "reserve"],
     ),
     (
         "kind = \"send_deadline\"\nheader = 5\nheaders = \"x\"",

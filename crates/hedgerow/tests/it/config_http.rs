@@ -282,3 +282,49 @@ async fn a_file_makes_races_be_won_by_first_tokens_and_tells_deadlines() {
         );
     }
 }
+
+/// What the caller waits is heard, less the way back, kept by the deadline, and told to the server.
+#[tokio::test(start_paused = true)]
+async fn a_file_hears_how_long_its_caller_waits() {
+    let hears =
+        "\"receive_deadline\"\nheader = \"grpc-timeout\"\nat_most = \"9s\"\nreserve = \"50ms\"";
+    let tells = "\"send_deadline\"\nheader = \"grpc-timeout\"";
+    for (asked, told) in [
+        (Some("2S"), "1950000u"),
+        (Some("60S"), "9000000u"),
+        (None, "9000000u"),
+    ] {
+        let (client, _) = streaming([0, 0]);
+        let service = stack(&[hears, "\"deadline\"", tells]).http().layer(client);
+        let mut request = request("GET", "");
+        if let Some(asked) = asked {
+            request
+                .headers_mut()
+                .insert("grpc-timeout", asked.parse().unwrap());
+        }
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["x-told"], told, "{asked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_has_left_is_not_served_on() {
+    let client = tower::service_fn(|_: Request<ReplayableBody<Erased>>| {
+        std::future::pending::<Result<Response<Erased>, Infallible>>()
+    });
+    let client: Streams = BoxCloneSyncService::new(client);
+    let service = stack(&["\"receive_deadline\"", "\"deadline\""])
+        .http()
+        .layer(client);
+    let mut request = request("GET", "");
+    request
+        .headers_mut()
+        .insert("hedgerow-timeout-ms", "120".parse().unwrap());
+    let start = Instant::now();
+    let error = service.oneshot(request).await.unwrap_err();
+    assert!(
+        hedgerow::cause_ref::<hedgerow::DeadlineExceeded>(&*error).is_some(),
+        "{error}"
+    );
+    assert_eq!(start.elapsed().as_millis(), 120);
+}

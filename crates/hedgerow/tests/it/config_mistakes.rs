@@ -55,7 +55,7 @@ percentile = 95
         "line 13: layer[1].kind = \"hegde\": there is no such layer; did you mean \"hedge\"?",
         "line 15: layer[2].at_most: it is missing: write a whole number, 0 or more",
         "line 17: layer[2].patience = \"5\": write a number and its unit (ns, us, ms, s, m or h), like \"250ms\" or \"1.5s\"",
-        "line 19: layer[3].kind: it is missing: write one of latency, deadline, timeout, idempotent_paths, replay_body, retry, hedge, drain, admission, send_deadline, await_first",
+        "line 19: layer[3].kind: it is missing: write one of latency, receive_deadline, deadline, timeout, idempotent_paths, replay_body, retry, hedge, drain, admission, send_deadline, await_first",
     ];
     assert_eq!(told, wanted);
 }
@@ -356,6 +356,16 @@ fn each_mistake_is_told_of_its_own_key() {
             layer("await_first", "max_bytes = 9000000"),
             "layer[0].max_bytes",
             "1 byte to 8 MiB",
+        ),
+        (
+            layer("receive_deadline", "at_most = \"0s\""),
+            "layer[0].at_most",
+            "above zero, like 30 s",
+        ),
+        (
+            layer("receive_deadline", "header = \"a b\""),
+            "layer[0].header",
+            "like \"x-timeout-ms\"",
         ),
         (
             layer("send_deadline", "header = \"a b\""),

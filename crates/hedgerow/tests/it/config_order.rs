@@ -38,6 +38,7 @@ const DRAIN: &str = "drain patience = \"1s\"; at_most = 4";
 fn a_stack_in_order_has_no_warning() {
     let order = [
         "latency",
+        "receive_deadline at_most = \"3s\"",
         "deadline after = \"2s\"",
         "idempotent_paths paths = [\"/a.B/*\"]",
         "replay_body",
@@ -552,4 +553,43 @@ fn a_deadline_is_told_inside_of_whatever_waits() {
     let sets =
         "[[layer]]\nkind = \"deadline\"\nafter = \"1s\"\n[[layer]]\nkind = \"send_deadline\"\n";
     assert_eq!(none(sets), []);
+}
+
+#[test]
+fn a_deadline_is_heard_outside_of_whatever_goes_by_it() {
+    for (reads, why) in [
+        ("hedge", "begins anew for each attempt"),
+        ("retry", "begins anew for each attempt"),
+        ("admission concurrency = 8", "begins anew for each attempt"),
+        ("deadline", "does not see it"),
+        ("receive_deadline", "hears the same"),
+    ] {
+        let kind = reads.split(' ').next().unwrap();
+        let layers = [reads, "receive_deadline", "deadline"];
+        let warnings: Vec<_> = warnings(&layers)
+            .into_iter()
+            .filter(|text| text.starts_with("layer[1] (receive_deadline)"))
+            .collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let wanted = format!("it is to be outside of the {kind} at layer[0], wh");
+        assert!(
+            warnings[0].contains(&wanted) && warnings[0].contains(why),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn a_deadline_that_is_heard_is_kept_by_somebody_inside() {
+    one(&["receive_deadline", "hedge"], "it ends nothing by itself");
+    for keeps in ["deadline", "retry", "admission concurrency = 8"] {
+        assert_eq!(warnings(&["receive_deadline", keeps]), Vec::<String>::new());
+    }
+    one(
+        &["receive_deadline at_most = \"40s\"", "deadline"],
+        "its at_most never fires, because total_timeout",
+    );
+    let told = "total_timeout = \"none\"\n[[layer]]\nkind = \"receive_deadline\"\n\
+                [[layer]]\nkind = \"deadline\"\n[[layer]]\nkind = \"send_deadline\"\n";
+    assert_eq!(StackConfig::from_toml(told).unwrap().warnings(), []);
 }

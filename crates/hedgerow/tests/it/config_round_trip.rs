@@ -5,7 +5,7 @@ use std::time::Duration;
 use hedgerow::config::{
     AdmissionConfig, AwaitFirstConfig, AwaitedName, CostConfig, DeadlineConfig, DropName,
     ExtrasConfig, GateSource, JitterConfig, LimitConfig, LimitName, OrderName, QueueConfig,
-    RateConfig, RetryConfig, SendDeadlineConfig, WaitsIn,
+    RateConfig, ReceiveDeadlineConfig, RetryConfig, SendDeadlineConfig, WaitsIn,
 };
 use hedgerow::config::{
     BudgetConfig, BudgetName, BudgetShare, CascadeConfig, ConfigDuration, DrainConfig, HedgeConfig,
@@ -293,6 +293,13 @@ fn layer() -> impl Strategy<Value = LayerConfig> {
             config.cap_bytes = cap;
             config.into()
         }),
+        1 => (option::of("[a-z-]{0,9}"), option::of(duration()), option::of(duration())).prop_map(
+            |(header, at_most, reserve)| {
+                let mut config = ReceiveDeadlineConfig::default();
+                (config.header, config.at_most, config.reserve) = (header, at_most, reserve);
+                config.into()
+            },
+        ),
         1 => option::of("[a-z-]{0,9}").prop_map(|header| {
             let mut config = SendDeadlineConfig::default();
             config.header = header;

@@ -194,7 +194,8 @@ fn layers_for_http_alone_are_refused_for_plain_requests() {
          [[layer]]\nkind = \"replay_body\"\n\
          [[layer]]\nkind = \"hedge\"\nkey = \"host\"\nprotocol = \"grpc\"\n\
          [[layer]]\nkind = \"send_deadline\"\n\
-         [[layer]]\nkind = \"await_first\"\n",
+         [[layer]]\nkind = \"await_first\"\n\
+         [[layer]]\nkind = \"receive_deadline\"\n",
     );
     let errors = stack.clone_requests::<u32>().unwrap_err();
     let keys: Vec<_> = errors
@@ -210,7 +211,8 @@ fn layers_for_http_alone_are_refused_for_plain_requests() {
             "layer[2].protocol",
             "layer[2].key",
             "layer[3].kind",
-            "layer[4].kind"
+            "layer[4].kind",
+            "layer[5].kind"
         ]
     );
     assert!(errors.to_string().contains("build the stack with .http()"));

@@ -23,6 +23,7 @@ mod config_guide;
 mod config_hostile;
 mod config_batch;
 mod config_cascade;
+mod grpc_config;
 mod respond;
 mod stacks;
 mod complete;

@@ -145,7 +145,12 @@ impl Place<'_> {
     }
 
     pub(in crate::config) fn send_deadline(&self, warn: &mut Warn<'_>) {
-        let sets = |layer: &LayerConfig| matches!(layer, LayerConfig::Deadline(_));
+        let sets = |layer: &LayerConfig| {
+            matches!(
+                layer,
+                LayerConfig::Deadline(_) | LayerConfig::ReceiveDeadline(_)
+            )
+        };
         let plans = |layer: &LayerConfig| match layer {
             LayerConfig::Retry(retry) => retry.deadline.is_some(),
             layer => sets(layer),

@@ -35,7 +35,7 @@ impl Place<'_> {
     /// Where the order looks at deadlines, somebody has to set one.
     fn timely(&self, config: &AdmissionConfig, warn: &mut Warn<'_>) {
         let sets = |layer: &LayerConfig| match layer {
-            LayerConfig::Deadline(_) => true,
+            LayerConfig::Deadline(_) | LayerConfig::ReceiveDeadline(_) => true,
             LayerConfig::Retry(retry) => retry.deadline.is_some(),
             _ => false,
         };

@@ -27,6 +27,46 @@ impl Place<'_> {
         }
     }
 
+    /// A deadline that is heard counts from where it is heard, and ends nothing by itself.
+    pub(in crate::config) fn receive_deadline(
+        &self,
+        at_most: Option<Duration>,
+        warn: &mut Warn<'_>,
+    ) {
+        let spends = |layer: &LayerConfig| layer.sends_again() || layer.is_admission();
+        let reads = |layer: &LayerConfig| {
+            spends(layer)
+                || matches!(
+                    layer,
+                    LayerConfig::Deadline(_) | LayerConfig::ReceiveDeadline(_)
+                )
+        };
+        if let Some(at) = self.outside(reads) {
+            let layer = &self.stack.layers[at];
+            let why = match layer {
+                LayerConfig::Deadline(_) => "which does not see it",
+                LayerConfig::ReceiveDeadline(_) => "which hears the same: leave one out",
+                _ => "where it begins anew for each attempt, and whose waits are not counted",
+            };
+            warn(format!(
+                "it is to be outside of the {} at layer[{at}], {why}",
+                layer.kind()
+            ));
+        }
+        let keeps = |layer: &LayerConfig| {
+            layer.retries() || layer.is_admission() || matches!(layer, LayerConfig::Deadline(_))
+        };
+        if self.inside(keeps).is_none() {
+            warn(String::from(
+                "it ends nothing by itself, and nothing inside of it does: put a layer of kind \"deadline\" \
+                 inside of it",
+            ));
+        }
+        if let Some(at_most) = at_most {
+            self.beyond_total("its at_most", at_most, warn);
+        }
+    }
+
     pub(in crate::config) fn timeout(&self, after: Duration, warn: &mut Warn<'_>) {
         self.beyond_total("it", after, warn);
         if let Some(hedge) = self.hedge_outside() {
