@@ -74,6 +74,8 @@ pub mod anthropic;
 mod error;
 mod client;
 pub mod server;
+#[cfg(feature = "batch")]
+pub mod batch;
 
 pub use self::client::{
     Answer, Anthropic, AnthropicBuilder, ApiKey, ChatEvents, ChatStream, CompletionEvents,

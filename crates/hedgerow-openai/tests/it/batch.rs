@@ -1,0 +1,4 @@
+//! The Batch API as a backend.
+
+mod fake;
+mod rows;
