@@ -4,6 +4,7 @@
 //! `target/sdks`: for each version a folder `NAME==VERSION`, a Python environment; `node==VERSION` has Node and
 //! its packages. Without one a test says so and does nothing; with `HEDGEROW_SDKS` or `CI=true` it fails.
 
+mod batches;
 mod server;
 
 use std::io::Write;
@@ -58,19 +59,19 @@ fn environments(sdk: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Runs `script` with the provider's address and the key; it says `ok` of each check, and `all` at its end.
+/// Runs `script` with an address and the key; it says `ok` of each check, and `all` at its end.
 /// Returns how many checks there were.
-async fn run(environment: &Path, script: &str, provider: &Provider) -> usize {
+async fn run(environment: &Path, script: &str, url: &str) -> usize {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("sdk")
         .join(script);
     let mut command = if script.ends_with(".py") {
         let mut python = Command::new(environment.join("bin/python"));
-        python.arg("-IB").arg(path).arg(provider.url()).arg(KEY);
+        python.arg("-IB").arg(path).arg(url).arg(KEY);
         python
     } else {
         let mut node = Command::new(environment.join("bin/node"));
-        node.arg(path).arg(provider.url()).arg(KEY).arg(environment);
+        node.arg(path).arg(url).arg(KEY).arg(environment);
         node
     };
     let named = std::env::vars_os().map(|(name, _)| name);
@@ -99,7 +100,7 @@ async fn run(environment: &Path, script: &str, provider: &Provider) -> usize {
 async fn the_openai_sdk_for_python_is_served() {
     for sdk in environments("openai") {
         let provider = Provider::start().await;
-        let checks = run(&sdk, "openai_sdk.py", &provider).await;
+        let checks = run(&sdk, "openai_sdk.py", &provider.url()).await;
         assert_eq!(checks, 22, "{}", sdk.display());
         // What it sends is kept whole by the types that read it.
         all_kept::<ChatRequest>(&provider, "/v1/chat/completions");
@@ -124,7 +125,7 @@ async fn the_openai_sdk_for_python_is_served() {
 async fn the_anthropic_sdk_for_python_is_served() {
     for sdk in environments("anthropic") {
         let provider = Provider::start().await;
-        let checks = run(&sdk, "anthropic_sdk.py", &provider).await;
+        let checks = run(&sdk, "anthropic_sdk.py", &provider.url()).await;
         assert_eq!(checks, 14, "{}", sdk.display());
         all_kept::<MessagesRequest>(&provider, "/v1/messages");
         all_kept::<MessagesRequest>(&provider, "/v1/messages/count_tokens");
@@ -147,7 +148,7 @@ fn all_kept<T: DeserializeOwned + Serialize>(provider: &Provider, path: &str) {
 async fn the_openai_sdk_for_node_is_served() {
     for sdk in environments("node") {
         let provider = Provider::start().await;
-        assert_eq!(run(&sdk, "openai_sdk.mjs", &provider).await, 14);
+        assert_eq!(run(&sdk, "openai_sdk.mjs", &provider.url()).await, 14);
         all_kept::<ChatRequest>(&provider, "/v1/chat/completions");
         all_kept::<ResponseRequest>(&provider, "/v1/responses");
     }
@@ -157,7 +158,7 @@ async fn the_openai_sdk_for_node_is_served() {
 async fn the_anthropic_sdk_for_node_is_served() {
     for sdk in environments("node") {
         let provider = Provider::start().await;
-        assert_eq!(run(&sdk, "anthropic_sdk.mjs", &provider).await, 7);
+        assert_eq!(run(&sdk, "anthropic_sdk.mjs", &provider.url()).await, 7);
         all_kept::<MessagesRequest>(&provider, "/v1/messages");
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn body(row: &Row<'_>) -> String {
             )
         }
         "/v1/responses" => format!(
-            r#"{{"id":"resp_mock","object":"response","created_at":{made},"status":"completed","error":null,"incomplete_details":null,"instructions":null,"metadata":{{}},"model":{model},"output":[{{"type":"message","id":"msg_mock","status":"completed","role":"assistant","content":[{{"type":"output_text","text":{said},"annotations":[]}}]}}],"parallel_tool_calls":true,"temperature":1.0,"tool_choice":"auto","tools":[],"top_p":1.0,"usage":{{"input_tokens":3,"input_tokens_details":{{"cached_tokens":0}},"output_tokens":2,"output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":5}}}}"#
+            r#"{{"id":"resp_mock","object":"response","created_at":{made},"status":"completed","error":null,"incomplete_details":null,"instructions":null,"metadata":{{}},"model":{model},"output":[{{"type":"message","id":"msg_mock","status":"completed","role":"assistant","content":[{{"type":"output_text","text":{said},"annotations":[]}}]}}],"parallel_tool_calls":true,"temperature":1.0,"tool_choice":"auto","tools":[],"top_p":1.0,"usage":{{"input_tokens":3,"input_tokens_details":{{"cached_tokens":0,"cache_write_tokens":0}},"output_tokens":2,"output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":5}}}}"#
         ),
         _ => row.body.to_owned(),
     }

@@ -154,7 +154,8 @@ pub(super) async fn content(shared: &Shared, id: &str, query: &str) -> Answered 
     let subject = subject(shared, id);
     with_faults(shared, On::Download, id, subject.about(), async {
         let stored = shared.files.find(id)?;
-        let offset = match parameter(query, "offset") {
+        let offset = parameter(query, "offset").filter(|_| !shared.limits.strict);
+        let offset = match offset {
             None => 0,
             Some(text) => text.parse::<u64>().map_err(|_| {
                 Refusal::invalid("offset", format!("Invalid value for 'offset': '{text}'."))

@@ -98,8 +98,8 @@ impl Settings {
     }
 
     /// Refuses what OpenAI refuses but compatible servers may not: another window than `24h`,
-    /// other endpoints than OpenAI's. And it shows no file before its batch has ended. Defaults to
-    /// false.
+    /// other endpoints than OpenAI's. And it shows no file before its batch has ended, and knows
+    /// nothing of `?offset=`. Defaults to false.
     pub fn strict(mut self, strict: bool) -> Self {
         self.limits.strict = strict;
         self

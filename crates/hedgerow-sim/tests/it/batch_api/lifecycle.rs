@@ -367,3 +367,19 @@ async fn the_owner_sees_batches_as_their_clients_asked_for_them() {
     use hedgerow_sim::batch_api::On;
     assert_eq!(log, [(On::Upload, 200), (On::Create, 200)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_api_shows_no_part_of_the_results_and_ignores_an_offset() {
+    let script =
+        |_: &_| Script::instant().stage(Stage::of(Status::InProgress).done(Share::of(1, 2)));
+    let settings = MockBatchApi::settings().strict(true).script(script);
+    let (_api, client) = api(settings);
+    let batch = client.submit(CHAT, &rows(4)).await;
+    let half = client.poll(&batch).await;
+    assert_eq!(half["request_counts"]["completed"], 2);
+    assert_eq!(half["output_file_id"], Value::Null);
+    let file = client.poll(&batch).await["output_file_id"].clone();
+    let got = client.content(&file, "?offset=3").await;
+    assert_eq!(got.text().lines().count(), 4);
+    assert_eq!(got.header("x-last-line"), None);
+}
