@@ -16,6 +16,8 @@ mod lanes;
 mod book;
 mod event;
 mod keeper;
+#[cfg(feature = "journal")]
+mod journal;
 mod engine;
 mod build;
 mod call;
@@ -30,6 +32,8 @@ pub use self::client::BatchClient;
 pub use self::error::{BatchConfigError, RowError};
 pub use self::event::{BatchEventKind, BatchFacts, BatchState, Closing, JsonLines, LifecycleEvent};
 pub use self::id::RowId;
+#[cfg(feature = "journal")]
+pub use self::journal::{JournalBuilder, JournalError};
 pub use self::objects::{
     BatchObject, BatchStatus, FileObject, Listed, ListedFiles, Problem, RequestCounts,
 };

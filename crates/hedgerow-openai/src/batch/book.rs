@@ -207,6 +207,16 @@ impl Book {
         done
     }
 
+    /// Answers that are not kept any more.
+    pub(super) fn gone(&self, ids: &[RowId]) {
+        let mut inner = self.inner.lock();
+        for id in ids {
+            if matches!(inner.rows.get(id), Some(Row::Ready | Row::Served)) {
+                inner.rows.remove(id);
+            }
+        }
+    }
+
     /// Everybody who still waits gets this error.
     pub(super) fn fail_all(&self, error: &RowError) {
         let mut inner = self.inner.lock();

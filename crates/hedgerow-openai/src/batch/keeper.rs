@@ -44,15 +44,16 @@ impl Keeper {
         !matches!(self, Self::Nothing)
     }
 
-    /// A batch and its rows, which may have been in another one before that ends with this.
+    /// A batch and its rows, which may have been in another one before that ends with this. Tells which
+    /// answers had to go to make room.
     pub(super) async fn plan(
         &self,
         record: &Record,
         rows: &[Pending],
         instead: Option<u64>,
-    ) -> Result<(), RowError> {
+    ) -> Result<Vec<RowId>, RowError> {
         match self {
-            Self::Nothing => nothing((record, rows, instead)),
+            Self::Nothing => nothing((record, rows, instead)).map(|()| Vec::new()),
             #[cfg(feature = "journal")]
             Self::Journal(journal) => journal.plan(record, rows, instead).await,
         }
@@ -111,12 +112,12 @@ impl Keeper {
         }
     }
 
-    /// Waits until everything is written.
-    pub(super) async fn flush(&self) -> Result<(), RowError> {
+    /// Writes what waits, and lets go of it.
+    pub(super) async fn close(&self) -> Result<(), RowError> {
         match self {
             Self::Nothing => Ok(()),
             #[cfg(feature = "journal")]
-            Self::Journal(journal) => journal.flush().await,
+            Self::Journal(journal) => journal.close().await,
         }
     }
 }

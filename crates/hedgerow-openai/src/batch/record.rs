@@ -13,6 +13,9 @@ pub(super) struct Record {
     pub(super) key: String,
     pub(super) endpoint: String,
     pub(super) model: String,
+    /// How many rows it has.
+    #[serde(default)]
+    pub(super) rows: u64,
     /// How often its rows were in a batch before.
     #[serde(default)]
     pub(super) generation: u32,

@@ -116,7 +116,7 @@ async fn close(
     let given = engine.book.sweep(Instant::now(), Duration::ZERO);
     engine.keeper.forget(given);
     let least = end.max(Instant::now() + Duration::from_secs(1));
-    if !matches!(timeout_at(least, engine.keeper.flush()).await, Ok(Ok(()))) {
-        tracing::warn!(target: "hedgerow::batch", "the journal was not flushed in time");
+    if !matches!(timeout_at(least, engine.keeper.close()).await, Ok(Ok(()))) {
+        tracing::warn!(target: "hedgerow::batch", "the journal was not written in time");
     }
 }

@@ -55,6 +55,7 @@ impl Flight {
         let file = RowFile::new(&lane.endpoint, rows);
         let mut flight = Self::bare(record, lane, open);
         flight.file = Some(file);
+        flight.record.rows = flight.total;
         flight
     }
 
@@ -65,6 +66,7 @@ impl Flight {
             model: (*record.model).into(),
         };
         let mut flight = Self::bare(record, lane, rows.into_iter().collect());
+        flight.total = flight.record.rows.max(flight.total);
         flight.planned = true;
         flight.resumed = true;
         flight

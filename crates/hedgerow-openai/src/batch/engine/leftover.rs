@@ -155,7 +155,10 @@ impl Flight {
                 .plan(&flight.record, file.rows(), flight.instead)
                 .await
             {
-                Ok(()) => flight.planned = true,
+                Ok(gone) => {
+                    engine.book.gone(&gone);
+                    flight.planned = true;
+                }
                 Err(error) => {
                     flight.fail_rest(engine, &error);
                     return Vec::new();

@@ -107,7 +107,8 @@ impl Flight {
         }
         if let Some(file) = &self.file {
             let planned = engine.keeper.plan(&self.record, file.rows(), self.instead);
-            planned.await.map_err(Stop::Journal)?;
+            let gone = planned.await.map_err(Stop::Journal)?;
+            engine.book.gone(&gone);
             self.planned = true;
         }
         Ok(())
