@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -30,11 +30,7 @@ pub(in crate::batch) async fn drive(
         tokio::select! {
             biased;
             () = abandoned.cancelled() => break None,
-            _ = phase.changed() => {
-                if let Phase::Closing(how) = *phase.borrow_and_update() {
-                    break Some(how);
-                }
-            }
+            how = until_closed(&mut phase) => break Some(how),
             Some(flight) = flown.recv() => {
                 flying.spawn(flight.fly(engine.clone()));
             }
@@ -72,6 +68,18 @@ impl Drop for Ended {
         }
         self.0.book.fail_all(&RowError::Closed { batch_id: None });
         self.0.ended.cancel();
+    }
+}
+
+/// How the client closes, once it does: it may have before this task began.
+async fn until_closed(phase: &mut watch::Receiver<Phase>) -> OnClose {
+    loop {
+        if let Phase::Closing(how) = *phase.borrow_and_update() {
+            return how;
+        }
+        if phase.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
