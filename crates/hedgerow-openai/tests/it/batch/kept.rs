@@ -69,7 +69,10 @@ async fn a_batch_that_was_open_is_found_again_and_its_answers_go_to_who_asks() {
     let path = journal(&folder);
     let mut fake = slow();
     let client = fake.client(builder(&path));
-    ask_until(&client, 12, || fake.rows().len() == 3 && fake.asked("GET", "/batches/").len() >= 12).await;
+    ask_until(&client, 12, || {
+        fake.rows().len() == 3 && fake.asked("GET", "/batches/").len() >= 12
+    })
+    .await;
     client.close().await;
     assert_eq!(fake.rows().len(), 3);
 
@@ -77,7 +80,11 @@ async fn a_batch_that_was_open_is_found_again_and_its_answers_go_to_who_asks() {
     let client = fake.client(builder(&path));
     ask_all(&client, 12).await;
     assert_eq!(fake.rows().len(), 3, "nothing was made again");
-    assert_eq!(fake.asked("POST", "/files").len(), 3, "nothing was uploaded again");
+    assert_eq!(
+        fake.asked("POST", "/files").len(),
+        3,
+        "nothing was uploaded again"
+    );
 }
 
 #[tokio::test]
@@ -166,9 +173,18 @@ async fn a_second_client_is_refused_and_told_what_to_do() {
     let path = journal(&folder);
     let fake = Fake::new();
     let _client = fake.client(builder(&path));
-    let second = builder(&path).no_api_key().base_url("http://fake/v1").try_build(fake.service());
+    let second = builder(&path)
+        .no_api_key()
+        .base_url("http://fake/v1")
+        .try_build(fake.service());
     let error = second.err().unwrap();
-    assert!(matches!(&error, BatchConfigError::Journal(JournalError::InUse { .. })), "{error}");
+    assert!(
+        matches!(
+            &error,
+            BatchConfigError::Journal(JournalError::InUse { .. })
+        ),
+        "{error}"
+    );
     assert!(error.to_string().contains("a file of its own"));
 }
 
@@ -178,9 +194,18 @@ async fn a_journal_of_another_api_is_refused() {
     let path = journal(&folder);
     let fake = Fake::new();
     fake.client(builder(&path)).close().await;
-    let other = builder(&path).no_api_key().base_url("http://other/v1").try_build(fake.service());
+    let other = builder(&path)
+        .no_api_key()
+        .base_url("http://other/v1")
+        .try_build(fake.service());
     let error = other.err().unwrap();
-    assert!(matches!(error, BatchConfigError::Journal(JournalError::Upstream { .. })), "{error}");
+    assert!(
+        matches!(
+            error,
+            BatchConfigError::Journal(JournalError::Upstream { .. })
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -198,15 +223,27 @@ async fn a_damaged_journal_is_a_clear_error_or_put_aside() {
         let mut bytes = std::fs::read(&path).unwrap();
         damage(&mut bytes);
         std::fs::write(&path, &bytes).unwrap();
-        let refused = builder(&path).no_api_key().base_url("http://fake/v1").try_build(fake.service());
+        let refused = builder(&path)
+            .no_api_key()
+            .base_url("http://fake/v1")
+            .try_build(fake.service());
         let error = refused.err().unwrap();
-        assert!(matches!(error, BatchConfigError::Journal(JournalError::Damaged { .. })), "{error}");
+        assert!(
+            matches!(
+                error,
+                BatchConfigError::Journal(JournalError::Damaged { .. })
+            ),
+            "{error}"
+        );
         assert!(error.to_string().contains("start_afresh_if_damaged()"));
 
         let afresh = JournalBuilder::new(&path).start_afresh_if_damaged();
         let client = fake.client(builder(&path).journal(afresh));
         assert_eq!(ask(&client, &body(1)).await, json!({"echo": body(1)}));
-        assert_eq!(std::fs::read(folder.path().join("journal.redb.damaged")).unwrap(), bytes);
+        assert_eq!(
+            std::fs::read(folder.path().join("journal.redb.damaged")).unwrap(),
+            bytes
+        );
     }
 }
 
@@ -237,7 +274,9 @@ async fn a_full_journal_drops_answers_that_nobody_asked_for_before_it_refuses_ro
 
     // Alone it is more than the journal may hold.
     let huge = json!({"model": "m", "text": "x".repeat(70_000)});
-    let refused = client.send(super::rows::post("/chat/completions", &huge)).await;
+    let refused = client
+        .send(super::rows::post("/chat/completions", &huge))
+        .await;
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("max_bytes"), "{error}");
 }
