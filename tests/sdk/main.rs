@@ -4,6 +4,7 @@
 //! `target/sdks`: for each version a folder `NAME==VERSION`, a Python environment; `node==VERSION` has Node and
 //! its packages. Without one a test says so and does nothing; with `HEDGEROW_SDKS` or `CI=true` it fails.
 
+mod batches;
 mod gateway;
 mod server;
 

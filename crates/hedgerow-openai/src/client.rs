@@ -10,6 +10,13 @@ mod question;
 mod openai;
 mod anthropic;
 
+#[cfg(feature = "batch")]
+pub(crate) use self::answer::{Head, read};
+#[cfg(feature = "batch")]
+pub(crate) use self::base::escaped;
+#[cfg(feature = "batch")]
+pub(crate) use self::settings::{Said, Settings, environment, setters};
+
 pub use self::answer::Answer;
 pub use self::anthropic::{Anthropic, AnthropicBuilder};
 pub use self::openai::{OpenAi, OpenAiBuilder};

@@ -74,6 +74,10 @@ pub mod anthropic;
 mod error;
 mod client;
 pub mod server;
+#[cfg(feature = "batch")]
+pub mod batch;
+#[cfg(feature = "journal")]
+pub mod guide;
 
 pub use self::client::{
     Answer, Anthropic, AnthropicBuilder, ApiKey, ChatEvents, ChatStream, CompletionEvents,

@@ -9,6 +9,8 @@
 //! * [`Replicas`] and [`Congestion`]: servers with queues, where extra work makes others wait.
 //! * [`Upstream`]: an HTTP server on a real socket that answers after a delay drawn from a law, and
 //!   counts what really reached it.
+//! * `batch_api` (feature `batch-api`): OpenAI's files and batches on a real socket, with scripted
+//!   faults.
 //! * [`Load`]: calls sent at a stated rate whether or not the earlier ones have been answered, each
 //!   timed from the moment it was due.
 //! * [`Picture`] and [`Tradeoff`]: measured curves, and what they cost, as SVG.
@@ -58,6 +60,9 @@ mod replicas;
 mod congestion;
 mod scenario;
 mod upstream;
+mod listen;
+#[cfg(feature = "batch-api")]
+pub mod batch_api;
 mod picture;
 
 pub use crate::congestion::{Congested, Congestion, Phase, Tally};

@@ -10,23 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time;
 
 use crate::law::Law;
-
-/// How long a server that cannot accept (out of file descriptors) waits before it tries again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+use crate::listen::Listener;
 
 /// An HTTP/1.1 server that answers every request with 200 after a delay drawn from a [`Law`].
 ///
@@ -61,11 +52,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// tokio's timer makes each delay about 1 ms longer than drawn. Nagle's algorithm is off.
 #[derive(Debug)]
 pub struct Upstream {
-    address: SocketAddr,
     state: Arc<State>,
-    stop: oneshot::Sender<()>,
-    /// Holds the accepting task, which holds the connections: dropped together.
-    tasks: JoinSet<()>,
+    listener: Listener,
 }
 
 /// What reached an [`Upstream`] and what became of it.
@@ -126,9 +114,6 @@ impl Upstream {
     ///
     /// [`BindError`] if it cannot listen there.
     pub async fn bind(address: SocketAddr, law: Law, seed: u64) -> Result<Self, BindError> {
-        let refused = |source| BindError::new(address, source);
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
         let state = Arc::new(State {
             law,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
@@ -136,21 +121,15 @@ impl Upstream {
             answered: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
         });
-        let (stop, stopped) = oneshot::channel();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&state), stopped));
-        Ok(Self {
-            address,
-            state,
-            stop,
-            tasks,
-        })
+        let served = Arc::clone(&state);
+        let listener = Listener::bind(address, move |_request| answer(Arc::clone(&served))).await?;
+        Ok(Self { state, listener })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// What has reached it so far.
@@ -163,56 +142,9 @@ impl Upstream {
     ///
     /// Takes as long as the slowest answer that a client still waits for.
     pub async fn close(self) -> Counts {
-        let Self {
-            state,
-            stop,
-            mut tasks,
-            ..
-        } = self;
-        // An error says that the accepting task is gone already.
-        let _ = stop.send(());
-        while tasks.join_next().await.is_some() {}
-        state.counts()
+        self.listener.close().await;
+        self.state.counts()
     }
-}
-
-/// Accepts until told to stop, then waits for the connections' running answers.
-async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: oneshot::Receiver<()>) {
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            _ = &mut stopped => break,
-            accepted = listener.accept() => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, _peer)) => serve(stream, &state, &graceful, &mut connections),
-            Err(_) => time::sleep(ACCEPT_PAUSE).await,
-        }
-    }
-    drop(listener);
-    graceful.shutdown().await;
-    while connections.join_next().await.is_some() {}
-}
-
-fn serve(
-    stream: TcpStream,
-    state: &Arc<State>,
-    graceful: &GracefulShutdown,
-    connections: &mut JoinSet<()>,
-) {
-    if stream.set_nodelay(true).is_err() {
-        return; // The peer has hung up already.
-    }
-    let state = Arc::clone(state);
-    let service = service_fn(move |_request| answer(Arc::clone(&state)));
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    connections.spawn(async move {
-        // A connection ends with an error when its client hangs up: counted as abandoned.
-        let _ = connection.await;
-    });
 }
 
 async fn answer(state: Arc<State>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -268,7 +200,7 @@ impl State {
 }
 
 impl BindError {
-    fn new(address: SocketAddr, source: io::Error) -> Self {
+    pub(crate) fn new(address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { address },
             io::ErrorKind::PermissionDenied => Self::Forbidden { address },

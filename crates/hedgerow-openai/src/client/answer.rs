@@ -34,7 +34,7 @@ pub struct Head {
 }
 
 impl Head {
-    pub(super) fn of(provider: Provider, parts: &response::Parts) -> Self {
+    pub(crate) fn of(provider: Provider, parts: &response::Parts) -> Self {
         let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         Self {
             provider,
@@ -83,7 +83,7 @@ impl Head {
     }
 
     /// The error that an answer with a bad status is, whatever its body says.
-    fn refusal(&self, body: &[u8]) -> CallError {
+    pub(crate) fn refusal(&self, body: &[u8]) -> CallError {
         match self.told(body) {
             Some(error) => error,
             None => self.error(None, None, None, Some(begins(body))),
@@ -103,7 +103,7 @@ impl Head {
 }
 
 /// Reads a `T`. What is none may be an error of the provider's in a good answer.
-pub(super) fn read<T: serde::de::DeserializeOwned>(
+pub(crate) fn read<T: serde::de::DeserializeOwned>(
     head: &Head,
     body: &[u8],
 ) -> Result<T, CallError> {

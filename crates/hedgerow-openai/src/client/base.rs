@@ -9,7 +9,7 @@ use super::settings::ConfigError;
 
 /// A base URL, to which paths are added.
 #[derive(Clone, PartialEq)]
-pub(super) struct Base {
+pub(crate) struct Base {
     scheme: Scheme,
     authority: Authority,
     /// Without a slash at its end.
@@ -67,8 +67,30 @@ impl Base {
         })
     }
 
+    /// What stands before the paths.
+    #[cfg(feature = "batch")]
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The name by which a batch knows what is at `path`: behind `/v1`, whatever stands before it here.
+    #[cfg(feature = "batch")]
+    pub(crate) fn endpoint(&self, path: &str) -> String {
+        match path.strip_prefix(&*self.path) {
+            Some(rest) if rest.starts_with('/') => format!("/v1{rest}"),
+            _ if path.starts_with("/v1/") => path.to_owned(),
+            _ => format!("/v1/{}", path.trim_start_matches('/')),
+        }
+    }
+
+    /// The URI of an endpoint that [`endpoint`](Self::endpoint) has named.
+    #[cfg(feature = "batch")]
+    pub(crate) fn endpoint_uri(&self, endpoint: &str) -> Result<Uri, http::Error> {
+        self.uri(endpoint.strip_prefix("/v1").unwrap_or(endpoint))
+    }
+
     /// The URI of `path`, which begins with a slash and may have a query.
-    pub(super) fn uri(&self, path: &str) -> Result<Uri, http::Error> {
+    pub(crate) fn uri(&self, path: &str) -> Result<Uri, http::Error> {
         let mut whole = format!("{}/{}", self.path, path.trim_start_matches('/'));
         if let Some(query) = &self.query {
             whole.push(if whole.contains('?') { '&' } else { '?' });
@@ -92,7 +114,7 @@ fn shown(url: &str) -> String {
 }
 
 /// A name as one part of a path, or several: what has a meaning in a URL is written by its bytes.
-pub(super) fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     let mut path = String::with_capacity(name.len());
     for &byte in name.as_bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte) {

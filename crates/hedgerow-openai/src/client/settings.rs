@@ -91,7 +91,7 @@ pub enum ConfigError {
 
 /// What was said so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said {
+pub(crate) struct Said {
     key: Option<ApiKey>,
     no_key: bool,
     base_url: Option<String>,
@@ -103,13 +103,13 @@ pub(super) struct Said {
 
 /// All that a client needs to write requests and to read answers.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) provider: Provider,
-    pub(super) base: Base,
-    pub(super) headers: HeaderMap,
-    pub(super) max_body_bytes: usize,
-    pub(super) max_event_bytes: usize,
-    pub(super) idempotent: bool,
+pub(crate) struct Settings {
+    pub(crate) provider: Provider,
+    pub(crate) base: Base,
+    pub(crate) headers: HeaderMap,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) max_event_bytes: usize,
+    pub(crate) idempotent: bool,
 }
 
 /// The names of things at a provider.
@@ -156,38 +156,38 @@ impl Provider {
 }
 
 impl Said {
-    pub(super) fn key(&mut self, key: ApiKey) {
+    pub(crate) fn key(&mut self, key: ApiKey) {
         self.key = Some(key);
         self.no_key = false;
     }
 
-    pub(super) fn no_key(&mut self) {
+    pub(crate) fn no_key(&mut self) {
         self.key = None;
         self.no_key = true;
     }
 
-    pub(super) fn base_url(&mut self, url: String) {
+    pub(crate) fn base_url(&mut self, url: String) {
         self.base_url = Some(url);
     }
 
-    pub(super) fn header(&mut self, name: String, value: String) {
+    pub(crate) fn header(&mut self, name: String, value: String) {
         self.headers.push((name, ApiKey(value)));
     }
 
-    pub(super) const fn max_body_bytes(&mut self, max: usize) {
+    pub(crate) const fn max_body_bytes(&mut self, max: usize) {
         self.max_body_bytes = Some(max);
     }
 
-    pub(super) const fn max_event_bytes(&mut self, max: usize) {
+    pub(crate) const fn max_event_bytes(&mut self, max: usize) {
         self.max_event_bytes = Some(max);
     }
 
-    pub(super) const fn idempotent(&mut self) {
+    pub(crate) const fn idempotent(&mut self) {
         self.idempotent = true;
     }
 
     /// What was said, and what stands in the environment.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &self,
         provider: Provider,
         env: impl Fn(&str) -> Option<String>,
@@ -262,7 +262,7 @@ fn key_header(
 }
 
 /// The environment of this process. What is no text is as if it were not there.
-pub(super) fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -319,7 +319,7 @@ macro_rules! setters {
     };
 }
 
-pub(super) use setters;
+pub(crate) use setters;
 
 #[cfg(test)]
 mod tests {

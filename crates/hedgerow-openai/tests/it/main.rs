@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[cfg(feature = "batch")]
+mod batch;
 mod clients;
 mod completing;
 mod script;

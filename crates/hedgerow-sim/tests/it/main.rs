@@ -1,5 +1,7 @@
 //! What the laws, the load, the upstream and the picture promise.
 
+#[cfg(feature = "batch-api")]
+mod batch_api;
 mod congestion;
 mod hostile_files;
 mod law;
