@@ -2,7 +2,7 @@
 
 use tokio::net::TcpListener;
 
-use crate::up::{Up, chat, client, gateway, header, json, post, upstream, value};
+use crate::up::{Up, at, chat, client, gateway, header, json, post, upstream, value};
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_told_in_the_providers_envelope() {
@@ -98,4 +98,41 @@ async fn an_error_of_upstreams_is_its_own() {
         up.asked().len().to_string()
     );
     assert_eq!(answer.text().await.expect("a text"), WORDS);
+}
+
+/// With layers that know of deadlines, and without any; where the file does not allow it, it is not read.
+#[tokio::test]
+async fn a_client_says_how_long_it_waits_where_the_file_allows_it() {
+    let up = Up::start(|_, _| json(200, "{}", 250)).await;
+    let file = format!(
+        "{}[[route]]\npath = \"/v1/chat/completions\"\nallow = [\"timeout\"]\n\
+         [[route]]\npath = \"/v1/files\"\nallow = [\"timeout\"]\n",
+        upstream("up", &up)
+    );
+    let gateway = gateway(&file).await;
+    let ask = async |path: &str, time: &str| {
+        let request = client()
+            .post(at(&gateway, path))
+            .header("x-hedgerow-timeout", time);
+        request.body("{}").send().await.expect("an answer")
+    };
+    for path in ["/v1/chat/completions", "/v1/files"] {
+        let answer = ask(path, "30ms").await;
+        assert_eq!(
+            (answer.status().as_u16(), header(&answer, "x-should-retry")),
+            (504, "false"),
+            "{path}"
+        );
+        assert_eq!(value(answer).await["error"]["code"], "timeout");
+        assert_eq!(ask(path, "20s").await.status(), 200);
+        let answer = ask(path, "soon").await;
+        assert_eq!(answer.status(), 400);
+        assert_eq!(value(answer).await["error"]["code"], "invalid_header");
+    }
+    assert_eq!(ask("/v1/embeddings", "1ms").await.status(), 200);
+    assert!(
+        up.asked()
+            .iter()
+            .all(|asked| !asked.headers.contains_key("x-hedgerow-timeout"))
+    );
 }

@@ -30,6 +30,6 @@
 mod serve;
 
 pub use self::serve::{
-    AddressError, Gateway, GatewayConfig, KeyStyle, ModelConfig, ModelEntry, Refused, RouteConfig,
-    UpstreamConfig,
+    AddressError, Allowed, Gateway, GatewayConfig, KeyStyle, ModelConfig, ModelEntry, Refused,
+    RouteConfig, UpstreamConfig,
 };

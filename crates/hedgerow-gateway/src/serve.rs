@@ -26,6 +26,6 @@ mod books;
 
 pub use self::address::AddressError;
 pub use self::config::{
-    GatewayConfig, KeyStyle, ModelConfig, ModelEntry, RouteConfig, UpstreamConfig,
+    Allowed, GatewayConfig, KeyStyle, ModelConfig, ModelEntry, RouteConfig, UpstreamConfig,
 };
 pub use self::listen::{Gateway, Refused};

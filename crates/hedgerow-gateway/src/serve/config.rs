@@ -171,6 +171,8 @@ pub struct RouteConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "the first"))]
     pub upstream: Option<String>,
+    /// What a client may set by a header of its request; what is not allowed is not read.
+    pub allow: Vec<Allowed>,
     /// How long a call may take in all; "none" for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "\"10m\" if layers are written"))]
@@ -179,6 +181,17 @@ pub struct RouteConfig {
     /// language model hold (`StackConfig::llm_client`) where the path is a model's, and none elsewhere.
     #[serde(rename = "layer")]
     pub layers: Vec<LayerConfig>,
+}
+
+/// What a client may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+#[non_exhaustive]
+pub enum Allowed {
+    /// `x-hedgerow-timeout: 1500ms`: the client waits no longer than that for the head of an answer. It
+    /// shortens what the route has, and never makes it longer.
+    Timeout,
 }
 
 impl GatewayConfig {

@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use hedgerow::WinnerInfo;
+use hedgerow::config::ConfigDuration;
+use hedgerow::{Deadline, WinnerInfo};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::ServiceExt;
 
 use super::body::{Asked, Told};
 use super::books::{self, Booked};
 use super::call::{Call, Entry, Turn};
-use super::config::KeyStyle;
+use super::config::{Allowed, KeyStyle};
 use super::envelope::{self, Failure, Provider, SHOULD_RETRY};
 use super::headers;
 use super::models;
@@ -32,6 +34,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-hedgerow-attempts");
 const WINNER: HeaderName = HeaderName::from_static("x-hedgerow-winner");
 const UPSTREAM: HeaderName = HeaderName::from_static("x-hedgerow-upstream");
+const TIMEOUT: HeaderName = HeaderName::from_static("x-hedgerow-timeout");
+/// So much later than the layers the door gives up by itself.
+const GRACE: Duration = Duration::from_millis(20);
 /// A longer id of a client's is none.
 const LONGEST_ID: usize = 128;
 
@@ -112,6 +117,7 @@ impl Door {
         let (mut head, body) = request.into_parts();
         let target = head.uri.path_and_query().cloned();
         let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let until = until(route, &head.headers).map_err(|failure| (failure, 0))?;
         let asks = route.asks && head.method == Method::POST;
         let (question, body) = if asks {
             let bytes = self.read(&plan.bounds, body, held).await;
@@ -139,8 +145,20 @@ impl Door {
         head.version = http::Version::HTTP_11;
         let call = Arc::new(Call::new(target, question, entries));
         head.extensions.insert(Arc::clone(&call));
+        if let Some(until) = until {
+            head.extensions.insert(Deadline::at(until.into_std()));
+        }
         let request = Request::from_parts(head, body);
-        match route.service().oneshot(request).await {
+        let answer = route.service().oneshot(request);
+        let answer = match until {
+            None => answer.await,
+            // Those layers that read it say more about it, and a route without any keeps it too.
+            Some(until) => match timeout_at(until + GRACE, answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Err((too_late(), call.sent())),
+            },
+        };
+        match answer {
             Ok(answer) => Ok((answer, call)),
             Err(error) => Err((Failure::from(&hedgerow::refusal(&error)), call.sent())),
         }
@@ -236,6 +254,34 @@ impl Door {
             HeaderValue::try_from(format!("req_{next:016x}")).expect("hexadecimal digits")
         })
     }
+}
+
+/// Until when the client waits, if it says so and may.
+fn until(route: &Route, headers: &HeaderMap) -> Result<Option<Instant>, Failure> {
+    let Some(said) = headers
+        .get(TIMEOUT)
+        .filter(|_| route.allows(Allowed::Timeout))
+    else {
+        return Ok(None);
+    };
+    let time = said
+        .to_str()
+        .ok()
+        .and_then(|said| said.parse::<ConfigDuration>().ok());
+    let until = time.and_then(|time| Instant::now().checked_add(time.get()));
+    until.map(Some).ok_or_else(|| {
+        let message = format!("{TIMEOUT} is no time: write one like 1500ms or 2s");
+        Failure::of_request(StatusCode::BAD_REQUEST, "invalid_header", message)
+    })
+}
+
+fn too_late() -> Failure {
+    let (status, code) = (StatusCode::GATEWAY_TIMEOUT, "timeout");
+    Failure::of_request(
+        status,
+        code,
+        "there was no answer within the client's own time",
+    )
 }
 
 /// An answer as its client is told it.

@@ -16,7 +16,7 @@ use tower::{Layer, ServiceExt};
 use super::body::Asked;
 use super::books::RouteBooks;
 use super::call::Entry;
-use super::config::RouteConfig;
+use super::config::{Allowed, RouteConfig};
 use super::envelope::Provider;
 use super::forward::Forward;
 use super::upstream::{Answer, boxed};
@@ -98,6 +98,11 @@ impl Route {
 
     pub(crate) fn config(&self) -> &RouteConfig {
         &self.config
+    }
+
+    /// Whether a client may set it.
+    pub(crate) fn allows(&self, what: Allowed) -> bool {
+        self.config.allow.contains(&what)
     }
 
     pub(crate) fn path(&self) -> &str {
