@@ -8,6 +8,7 @@ mod sent;
 mod respond;
 mod deadline;
 mod cached;
+mod service_config;
 
 use std::time::Duration;
 

@@ -8,12 +8,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use hedgerow::{
-    AdmissionLayer, Deadline, DeadlineLayer, Gate, Rate, ReceiveDeadlineLayer, responding,
+    AdmissionLayer, Ask, Deadline, DeadlineLayer, Gate, Overloaded, Rate, ReceiveDeadlineLayer,
+    responding,
 };
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::{Channel, Server};
@@ -86,6 +90,68 @@ async fn an_axum_service_answers_429_503_and_504_to_an_unmodified_client() {
     let text = refused.text().await.expect("a text");
     assert!(text.starts_with("the admission queue is full"), "{text}");
     assert_eq!(ask("/busy").await.status(), 503);
+}
+
+/// What is too large, whom it asked in vain, and who was told to leave: the same over a socket.
+#[tokio::test]
+async fn an_axum_service_answers_413_502_and_499_to_an_unmodified_client() {
+    let small = Gate::builder().rate(Rate::tokens_per_minute(100)).build();
+    let admission =
+        AdmissionLayer::new(small).ask(|_: &axum::extract::Request| Ask::new().cost(101));
+    let large = Router::new()
+        .route("/large", get(async || "fine"))
+        .layer(ServiceBuilder::new().layer(responding()).layer(admission));
+    // A port where nobody listens.
+    let (nobody, closed) = listener().await;
+    drop(nobody);
+    let upstream = ServiceBuilder::new()
+        .layer(responding())
+        .map_request(move |mut request: axum::extract::Request| {
+            *request.uri_mut() = format!("http://{closed}/").parse().expect("a uri");
+            request
+        })
+        .service(HyperClient::builder(TokioExecutor::new()).build_http());
+    let busy = Gate::builder().concurrency(1).build();
+    let _place = busy.permit().await.expect("the only one");
+    let leave = CancellationToken::new();
+    let told = leave.clone();
+    let waiting =
+        ServiceBuilder::new()
+            .layer(responding())
+            .service_fn(move |_: axum::extract::Request| {
+                let waits = busy.permit().cancel_on(told.clone());
+                async {
+                    let _permit = waits.await?;
+                    Ok::<_, Overloaded>(Response::new(axum::body::Body::empty()))
+                }
+            });
+    let app = large
+        .route_service("/upstream", upstream)
+        .route_service("/waiting", waiting);
+    let (listener, addr) = listener().await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { axum::serve(listener, app).await.expect("it serves") });
+
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let ask = async |path: &str| {
+        let answer = client.get(format!("http://{addr}{path}")).send();
+        soon(answer).await.expect("an answer")
+    };
+    let too_large = ask("/large").await;
+    assert_eq!(too_large.status(), 413);
+    assert!(too_large.headers().get("retry-after").is_none());
+    let failed = ask("/upstream").await;
+    assert_eq!(failed.status(), 502);
+    let text = failed.text().await.expect("a text");
+    assert_eq!(
+        text, "the server that was asked failed",
+        "no address is told"
+    );
+    leave.cancel();
+    assert_eq!(ask("/waiting").await.status(), 499);
 }
 
 /// A gRPC service without generated code, which is asked for its answer's text.

@@ -114,6 +114,14 @@ impl<L> GrpcLayer<L> {
         Ok(self)
     }
 
+    /// Shares the messages of every call, also of those that nothing lets be sent twice: for a layer that knows by
+    /// other means, like a gRPC service config. Defaults to those that may be sent twice.
+    #[must_use]
+    pub fn share_every_call(mut self) -> Self {
+        self.bodies = self.bodies.every_request();
+        self
+    }
+
     /// Shares messages of up to `cap` bytes. Defaults to 65,536; at least 1.
     ///
     /// # Panics

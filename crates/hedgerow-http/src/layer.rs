@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use crate::body::ReplayableBody;
 use crate::error::HttpBuildError;
-use crate::service::{ReplayBodies, apply};
+use crate::service::{Keeps, ReplayBodies, apply};
 use crate::stats::{Counts, ReplayBodyStats};
 
 /// Bodies up to this many bytes are shared by default.
@@ -85,7 +85,7 @@ const DEFAULT_CAP: u64 = 64 * 1024;
 /// `Box::pin`.
 #[derive(Clone, Debug)]
 pub struct ReplayBodyLayer {
-    cap: u64,
+    keeps: Keeps,
     counts: Arc<Counts>,
 }
 
@@ -94,7 +94,10 @@ impl ReplayBodyLayer {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            cap: DEFAULT_CAP,
+            keeps: Keeps {
+                cap: DEFAULT_CAP,
+                every: false,
+            },
             counts: Arc::default(),
         }
     }
@@ -122,14 +125,22 @@ impl ReplayBodyLayer {
         if cap == 0 {
             return Err(HttpBuildError::Cap);
         }
-        self.cap = cap;
+        self.keeps.cap = cap;
         Ok(self)
+    }
+
+    /// Shares the bodies also of requests whose heads do not let them be sent twice: for a layer inside that
+    /// knows by other means, like a gRPC service config. Defaults to those that may be sent twice.
+    #[must_use]
+    pub const fn every_request(mut self) -> Self {
+        self.keeps.every = true;
+        self
     }
 
     /// Bodies of up to so many bytes are shared.
     #[must_use]
     pub const fn cap(&self) -> u64 {
-        self.cap
+        self.keeps.cap
     }
 
     /// Does to one request what the layer's service does, without a service.
@@ -137,7 +148,7 @@ impl ReplayBodyLayer {
     where
         B: Body + Unpin,
     {
-        apply(request, self.cap, &self.counts)
+        apply(request, self.keeps, &self.counts)
     }
 
     /// How many bodies were shared, and why others were not.
@@ -157,6 +168,6 @@ impl<S> Layer<S> for ReplayBodyLayer {
     type Service = ReplayBodies<S>;
 
     fn layer(&self, inner: S) -> ReplayBodies<S> {
-        ReplayBodies::new(inner, self.cap, self.counts.clone())
+        ReplayBodies::new(inner, self.keeps, self.counts.clone())
     }
 }

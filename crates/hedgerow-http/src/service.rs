@@ -11,19 +11,32 @@ use tower_service::Service;
 use crate::body::{Fate, ReplayableBody};
 use crate::stats::Counts;
 
+/// Which bodies are shared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeps {
+    /// Up to so many bytes.
+    pub(crate) cap: u64,
+    /// Of every request, also of one that may be sent only once.
+    pub(crate) every: bool,
+}
+
 /// The service that [`ReplayBodyLayer`](crate::ReplayBodyLayer) makes.
 ///
 /// Its future is the inner service's own.
 #[derive(Clone, Debug)]
 pub struct ReplayBodies<S> {
     inner: S,
-    cap: u64,
+    keeps: Keeps,
     counts: Arc<Counts>,
 }
 
 impl<S> ReplayBodies<S> {
-    pub(crate) const fn new(inner: S, cap: u64, counts: Arc<Counts>) -> Self {
-        Self { inner, cap, counts }
+    pub(crate) const fn new(inner: S, keeps: Keeps, counts: Arc<Counts>) -> Self {
+        Self {
+            inner,
+            keeps,
+            counts,
+        }
     }
 
     /// The service beneath.
@@ -48,19 +61,23 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> S::Future {
-        self.inner.call(apply(request, self.cap, &self.counts))
+        self.inner.call(apply(request, self.keeps, &self.counts))
     }
 }
 
 /// Takes what is there of the body of a request that may be sent twice.
-pub(crate) fn apply<B>(request: Request<B>, cap: u64, counts: &Counts) -> Request<ReplayableBody<B>>
+pub(crate) fn apply<B>(
+    request: Request<B>,
+    keeps: Keeps,
+    counts: &Counts,
+) -> Request<ReplayableBody<B>>
 where
     B: Body + Unpin,
 {
-    let twice = may_be_sent_twice(&request);
+    let twice = keeps.every || may_be_sent_twice(&request);
     let (head, body) = request.into_parts();
     let (body, fate) = if twice {
-        ReplayableBody::take_ready(body, cap)
+        ReplayableBody::take_ready(body, keeps.cap)
     } else {
         (ReplayableBody::untouched(body), Fate::NotReplayable)
     };

@@ -292,6 +292,23 @@ fn a_request_can_be_prepared_without_a_service() {
     assert_eq!(layer.stats(), stats(|s| (s.shared, s.too_large) = (1, 1)));
 }
 
+/// Some layers know by other means what may be sent twice.
+#[test]
+fn bodies_of_requests_that_are_sent_once_are_shared_if_that_is_asked_for() {
+    let post = || Request::post("http://h.test/").body(Full::<Bytes>::from("data"));
+    let layer = ReplayBodyLayer::new();
+    assert!(!layer.apply(post().expect("valid")).body().is_shared());
+    let layer = layer.every_request();
+    let mut request = layer.apply(post().expect("valid"));
+    assert!(request.body().is_shared());
+    assert!(hedgerow_core::copy_of(&mut request).is_some());
+    assert!(request.replay().is_none(), "its head still says no");
+    assert_eq!(
+        layer.stats(),
+        stats(|s| (s.shared, s.not_replayable) = (1, 1))
+    );
+}
+
 #[tokio::test]
 async fn the_bytes_of_a_body_that_is_whole_in_memory_can_be_looked_at() {
     let layer = ReplayBodyLayer::new().cap_bytes(8);

@@ -29,7 +29,7 @@ async fn four_tries_and_waits_of_1_2_and_4_seconds_are_the_default_shape() {
 async fn with_full_jitter_no_wait_is_longer_than_1_2_and_4_seconds() {
     let layer = RetryLayer::exponential()
         .clone_requests()
-        .budget(hedgerow_core::Budget::unlimited());
+        .budget(Budget::unlimited());
     let mut shorter = [0; 3];
     for _ in 0..200 {
         let backend = Backend::of(&[down(0)]);
@@ -65,7 +65,7 @@ async fn n_attempts_send_n_tries_and_no_more() {
         let backend = Backend::of(&[down(0)]);
         let layer = RetryLayer::fixed(ms(0))
             .attempts(n)
-            .budget(hedgerow_core::Budget::unlimited())
+            .budget(Budget::unlimited())
             .clone_requests();
         let (result, _) = call(layer.layer(backend.clone())).await;
         assert!(is_down(&result.unwrap_err()));
@@ -153,7 +153,7 @@ async fn attempts_can_be_changed_while_calls_run() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_panics_stops() {
-    fn panics(_: &hedgerow_retry::Failure) -> hedgerow_retry::Wait {
+    fn panics(_: &Failure) -> Wait {
         panic!("on purpose")
     }
     let backend = Backend::of(&[down(0)]);

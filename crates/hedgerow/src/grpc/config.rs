@@ -17,7 +17,7 @@ use crate::config::reading_json as reading;
 /// | --- | --- |
 /// | `methodConfig[].name[]` | `{"service", "method"}`; without `method` all methods of the service, without both every method. The nearest holds, whole: nothing is taken from the others |
 /// | `timeout` | the whole call's time, with all attempts; the caller's own holds if it is shorter |
-/// | `waitForReady` | `true`: a call that never left, since there is no connection, is sent again until its time is over, instead of failing |
+/// | `waitForReady` | `true`: a call that never left, since there is no connection, is sent again, as long as another wait fits into its time, instead of failing |
 /// | `retryPolicy` | `maxAttempts`, `initialBackoff`, `maxBackoff`, `backoffMultiplier`, `retryableStatusCodes`, `perAttemptRecvTimeout` |
 /// | `hedgingPolicy` | `maxAttempts`, `hedgingDelay`, `nonFatalStatusCodes` |
 /// | `retryThrottling` | `maxTokens`, `tokenRatio`, for all methods together |

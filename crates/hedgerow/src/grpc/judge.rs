@@ -2,14 +2,12 @@
 
 use std::error::Error;
 
-use hedgerow_core::{
-    BoxError, Class, Classify, Deadline, GrpcCodes, GrpcJudge, HttpResponse, cause_ref,
-};
+use hedgerow_core::{BoxError, Class, Classify, GrpcCodes, GrpcJudge, HttpResponse, cause_ref};
+use hedgerow_http::RefusalKind;
 use hedgerow_retry::{DeadlineExceeded, TimedOut};
 use tonic::{Code, Status};
 
 use crate::respond::refusal;
-use hedgerow_http::RefusalKind;
 
 /// Judges an attempt by a method's own set of codes.
 ///
@@ -80,11 +78,11 @@ fn code_of_error(error: &(dyn Error + 'static)) -> Code {
 }
 
 /// An error as the generated client is to see it: those of the layers, and times that are over, as a status.
-pub(super) fn as_status(error: BoxError, deadline: Option<Deadline>) -> BoxError {
+pub(super) fn as_status(error: BoxError) -> BoxError {
     if cause_ref::<Status>(&*error).is_some() {
         return error;
     }
-    let over = cause_ref::<tonic::TimeoutExpired>(&*error).is_some() && deadline.is_some();
+    let over = cause_ref::<tonic::TimeoutExpired>(&*error).is_some();
     let refusal = refusal(&error);
     let mut status = if over {
         Status::deadline_exceeded("the call's time is over")

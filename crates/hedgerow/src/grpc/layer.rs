@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-
-use hedgerow_core::{Budget, OkWins};
-use hedgerow_hedge::{HedgeHandle, HedgeLayer, Http};
-use hedgerow_http::UnsentOnly;
-use hedgerow_retry::{DeadlineLayer, HttpDeadline, RetryHandle, RetryLayer};
 use std::time::Duration;
+
+use hedgerow_core::{Budget, GrpcCodes, OkWins, or_panic};
+use hedgerow_hedge::{HedgeHandle, HedgeLayer, Http};
+use hedgerow_http::{GrpcLayer, UnsentOnly};
+use hedgerow_retry::{DeadlineLayer, HttpDeadline, RetryBuildError, RetryHandle, RetryLayer};
 use tower::Layer;
 
 use super::attempts::TimedOutAttempts;
@@ -27,12 +27,11 @@ const MOST_CONNECTS: usize = 64;
 ///
 /// It is the permission to do so: the owner of the service has said that calls of the method may be sent again,
 /// so no mark is asked for. Only the body decides: a call whose messages are not there yet when it is made, or
-/// are larger than the cap of [`GrpcLayer`](crate::GrpcLayer), is sent once.
+/// are larger than the cap of [`GrpcLayer`], is sent once.
 ///
 /// # Examples
 ///
 /// ```
-/// use hedgerow::GrpcLayer;
 /// use hedgerow::grpc::{ServiceConfig, ServiceConfigLayer};
 /// # use tonic::transport::Channel;
 /// # use tower::Layer;
@@ -48,7 +47,7 @@ const MOST_CONNECTS: usize = 64;
 ///         "retryableStatusCodes": ["UNAVAILABLE"]
 ///     }
 /// }]}"#)?;
-/// let client = CatalogueClient::new(GrpcLayer::new(ServiceConfigLayer::new(&config)).layer(channel));
+/// let client = CatalogueClient::new(ServiceConfigLayer::new(&config).grpc().layer(channel));
 /// # let _ = client;
 /// # Ok(()) }
 /// ```
@@ -57,7 +56,7 @@ const MOST_CONNECTS: usize = 64;
 ///
 /// | the attempt | to a retried call | to a hedged call | tokens |
 /// | --- | --- | --- | --- |
-/// | never left, or was never seen by the application | sent again once, at once; with `waitForReady` until the time is over; then as `UNAVAILABLE` | the same | – |
+/// | never left, or was never seen by the application | sent again once, at once; with `waitForReady` as long as another wait fits into its time; then as `UNAVAILABLE` | the same | – |
 /// | its head came: from then on the call is its | the answer | the answer, all others are dropped | + ratio |
 /// | failed with a code of the policy's list | again after a wait | the next is sent at once | − 1 |
 /// | … and `grpc-retry-pushback-ms: n` | again after exactly n ms, later waits begin anew | the next is sent after n ms, later ones count from there | − 1 |
@@ -73,7 +72,7 @@ const MOST_CONNECTS: usize = 64;
 ///
 /// # Order
 ///
-/// Inside of [`GrpcLayer`](crate::GrpcLayer), which copies bodies, around the channel. Not around or inside of another layer that
+/// Around the channel, by [`grpc`](Self::grpc) inside of what copies messages. Not around or inside of another layer that
 /// repeats calls.
 ///
 /// # Readiness, clones and drop
@@ -93,8 +92,8 @@ const MOST_CONNECTS: usize = 64;
 ///
 /// # Cost
 ///
-/// A call makes its method's services anew: two allocations, and as many clones of the channel as gRPC calls
-/// cost anyhow; each copy of the request one more.
+/// A call makes its method's services anew: two allocations and three clones of the channel. A call whose body
+/// can be sent again has its head copied twice, once for the policy and once for what is never seen.
 ///
 /// # Source
 ///
@@ -153,18 +152,15 @@ impl ServiceConfigLayer {
     #[must_use]
     #[track_caller]
     pub fn at_most(config: &ServiceConfig, attempts: u32) -> Self {
-        hedgerow_core::or_panic(Self::try_at_most(config, attempts))
+        or_panic(Self::try_at_most(config, attempts))
     }
 
     /// Like [`at_most`](Self::at_most), but returns the reason of a refusal.
     ///
     /// # Errors
     ///
-    /// [`RetryBuildError`](crate::RetryBuildError) if `attempts` is out of range.
-    pub fn try_at_most(
-        config: &ServiceConfig,
-        attempts: u32,
-    ) -> Result<Self, hedgerow_retry::RetryBuildError> {
+    /// [`RetryBuildError`] if `attempts` is out of range.
+    pub fn try_at_most(config: &ServiceConfig, attempts: u32) -> Result<Self, RetryBuildError> {
         // A layer of as many attempts says whether that is a number of attempts.
         RetryLayer::new(Reconnect).try_attempts(attempts as usize)?;
         Ok(Self::built(config, attempts))
@@ -187,6 +183,12 @@ impl ServiceConfigLayer {
         Self {
             methods: Arc::new(methods),
         }
+    }
+
+    /// The layer for a tonic channel: this one inside of what copies messages.
+    #[must_use]
+    pub fn grpc(self) -> GrpcLayer<Self> {
+        GrpcLayer::new(self).share_every_call()
     }
 
     /// The counts of the policy that holds for calls of this path, if one does.
@@ -256,7 +258,7 @@ impl Method {
             }
             Policy::Retry(RetryPolicy { codes, .. })
             | Policy::Hedge(HedgingPolicy { codes, .. }) => (Repeats::Once, *codes),
-            Policy::Once => (Repeats::Once, hedgerow_core::GrpcCodes::default()),
+            Policy::Once => (Repeats::Once, GrpcCodes::default()),
         };
         Self {
             deadline: deadline.http(),

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hedgerow_core::Budget;
-use hedgerow_core::GrpcCodes;
+use hedgerow_core::{Budget, GrpcCodes};
 use serde_json::{Map, Value};
 
 use super::config::{HedgingPolicy, MethodConfig, Policy, RetryPolicy, ServiceConfig};

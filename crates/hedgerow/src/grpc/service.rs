@@ -67,7 +67,6 @@ pub enum OneFuture<A, R, H> {
 pub struct ConfiguredFuture<F> {
     #[pin]
     inner: DeadlineFuture<F>,
-    deadline: Option<Deadline>,
 }
 
 impl<S, B, R> Service<Request<B>> for Configured<S>
@@ -86,7 +85,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let method = self.methods.of(request.uri().path());
-        let deadline = asked(&mut request);
+        asked(&mut request);
         let unready = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, unready);
         let boxed: Boxed<S, S::Error> = MapErr::new(ready, Into::into);
@@ -102,19 +101,18 @@ where
         };
         ConfiguredFuture {
             inner: method.deadline.layer(repeating).call(request),
-            deadline,
         }
     }
 }
 
 /// The deadline that the caller has set, put where the deadline layer looks for it.
-fn asked<B>(request: &mut Request<B>) -> Option<Deadline> {
+fn asked<B>(request: &mut Request<B>) {
     let left = DeadlineHeader::grpc().read(request.headers());
     let told = left.and_then(|left| Deadline::within(Instant::now().into_std(), left));
     let carried = request.extensions().get::<Deadline>().copied();
-    let deadline = told.into_iter().chain(carried).min()?;
-    request.extensions_mut().insert(deadline);
-    Some(deadline)
+    if let Some(deadline) = told.into_iter().chain(carried).min() {
+        request.extensions_mut().insert(deadline);
+    }
 }
 
 impl<A, R, H, Req> Service<Req> for OneOf<A, R, H>
@@ -168,11 +166,7 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let deadline = *this.deadline;
-        this.inner
-            .poll(cx)
-            .map_err(|error| as_status(error, deadline))
+        self.project().inner.poll(cx).map_err(as_status)
     }
 }
 
@@ -187,8 +181,6 @@ impl<S: fmt::Debug> fmt::Debug for Configured<S> {
 
 impl<F> fmt::Debug for ConfiguredFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfiguredFuture")
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("ConfiguredFuture").finish_non_exhaustive()
     }
 }

@@ -827,7 +827,7 @@ async fn leaving_drops_every_attempt() {
 fn every_mistake_of_a_file_is_told_with_its_path() {
     let text = r#"{
         "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfgi": [],
+        "methodConfigs": [],
         "methodConfig": [
             {"name": [{"method": "Get"}, {"service": "a/b"}, {"service": "a", "methods": "x"}, 7],
              "timeout": "3", "waitForReady": "yes", "maxRequestMessageBytes": 5},
@@ -849,7 +849,7 @@ fn every_mistake_of_a_file_is_told_with_its_path() {
         .collect();
     keys.sort_unstable();
     let mut wanted = vec![
-        "methodConfgi",
+        "methodConfigs",
         "methodConfig[0].name[0].service",
         "methodConfig[0].name[1].service",
         "methodConfig[0].name[2].methods",
@@ -913,4 +913,21 @@ fn what_is_for_others_is_named_and_null_is_nothing() {
     assert!(ServiceConfig::from_json("{").is_err());
     assert!(ServiceConfig::from_json(r#"{"methodConfig": [], "methodConfig": []}"#).is_err());
     assert!(ServiceConfig::from_json("[]").is_err());
+}
+
+/// Cloned and spawned, as tonic's users do.
+#[tokio::test]
+async fn around_a_channel_it_is_a_service_that_generated_clients_take() {
+    fn generated<T>(_: &T)
+    where
+        T: tonic::client::GrpcService<tonic::body::Body, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        T::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+    }
+    let channel = tonic::transport::Channel::from_static("http://127.0.0.1:1").connect_lazy();
+    generated(&layer(HEDGE, 10.0).grpc().layer(channel));
 }
