@@ -198,24 +198,28 @@ pub(crate) fn judge(rows: &[Row], recording: &[RecordingRow]) -> Vec<Verdict> {
             ),
             Verdict::gated(
                 row.name,
-                "instructions, pending once",
-                bars.pending,
-                instructions(row.pending_once),
-            ),
-            Verdict::gated(
-                row.name,
                 "allocations, ready at once",
                 bars.allocations,
                 allocations(row.ready),
             ),
-            Verdict::gated(
-                row.name,
-                "allocations, pending once",
-                bars.allocations,
-                allocations(row.pending_once),
-            ),
             Verdict::gated(row.name, "bytes of the future", bars.future, size),
         ]);
+        if row.subject.asks_the_service() {
+            verdicts.extend([
+                Verdict::gated(
+                    row.name,
+                    "instructions, pending once",
+                    bars.pending,
+                    instructions(row.pending_once),
+                ),
+                Verdict::gated(
+                    row.name,
+                    "allocations, pending once",
+                    bars.allocations,
+                    allocations(row.pending_once),
+                ),
+            ]);
+        }
     }
     let ours = |row: &&RecordingRow| row.name == Book::Latency.title();
     if let Some(row) = recording.iter().find(ours) {

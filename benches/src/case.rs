@@ -182,6 +182,11 @@ impl<E> tower::retry::Policy<Request, Request, E> for TowersRetries {
 }
 
 impl Subject {
+    /// Whether a call of it reaches the bare service: all do but a hit of a cache.
+    pub(crate) const fn asks_the_service(self) -> bool {
+        !matches!(self, Self::Cache)
+    }
+
     pub(crate) const ALL: [Self; 35] = [
         Self::Bare,
         Self::Percentile,

@@ -143,7 +143,9 @@ fn row(runtime: &Runtime, subject: Subject, costs: &[(Case, Cost)]) -> Row {
         subject,
         future_bytes: sizes::future_bytes(case) as i64,
         ready: cost(Pace::Ready),
-        pending_once: cost(Pace::PendingOnce),
+        // A hit asks nobody who could be pending: the difference of the two would be that of a service that is
+        // not asked.
+        pending_once: cost(Pace::PendingOnce).filter(|_| subject.asks_the_service()),
     }
 }
 

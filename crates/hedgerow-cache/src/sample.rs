@@ -4,6 +4,7 @@ mod ask;
 mod asking;
 mod cursors;
 mod fetch;
+mod aboard;
 mod layer;
 mod service;
 mod handle;

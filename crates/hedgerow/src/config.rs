@@ -25,6 +25,11 @@ mod timeout;
 mod bodies;
 mod first;
 mod send_deadline;
+mod cache;
+mod coalesce;
+mod http_key;
+mod store;
+mod answer;
 mod cascade;
 mod batch;
 mod time;
@@ -44,7 +49,7 @@ mod error;
 /// How other files of this workspace are read. It is for them alone, and may change with every release.
 #[doc(hidden)]
 pub mod reading {
-    pub use super::assemble::stack;
+    pub use super::assemble::{Files, stack};
     pub use super::check::guess;
     pub use super::error::Mistakes;
     pub use super::read::{contents, table, text};
@@ -60,11 +65,14 @@ pub use self::admission::{
     AdmissionConfig, CostConfig, DropName, ExtrasConfig, LimitConfig, LimitName, OrderName,
     QueueConfig, RateConfig, WaitsIn,
 };
+pub use self::answer::StackBody;
 pub use self::assemble::Stack;
 pub use self::batch::{BatchConfig, BatchStrategy};
 pub use self::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 pub use self::budget::{BudgetConfig, BudgetName, BudgetShare};
+pub use self::cache::{CacheConfig, ConfiguredCache};
 pub use self::cascade::{CascadeConfig, CascadePlan, SpendCapConfig, TierConfig};
+pub use self::coalesce::{CoalesceConfig, ConfiguredCoalescer, OnFailureName};
 pub use self::deadline::DeadlineConfig;
 pub use self::describe::{Describe, Description, KeyDescription, VERSION};
 pub use self::drain::DrainConfig;
@@ -74,12 +82,20 @@ pub use self::first::{AwaitFirstConfig, AwaitedName};
 pub use self::hedge::{
     ConfiguredPolicy, DEFAULT_PERCENTILE, HedgeConfig, LatencySource, Protocol, Ready, Strategy,
 };
+pub use self::http_key::{HttpKeyConfig, KeyName};
 pub use self::latency::{ConfiguredLatency, LatencyConfig};
 pub use self::order::Warning;
 pub use self::receive_deadline::ReceiveDeadlineConfig;
 pub use self::retry::{ConfiguredWaits, GateSource, JitterConfig, RetryConfig};
 pub use self::send_deadline::SendDeadlineConfig;
 pub use self::stack::{DEFAULT_TOTAL_TIMEOUT, LayerConfig, NoTimeout, StackConfig, TotalTimeout};
+pub use self::store::{ConfiguredStore, StoreConfig};
 pub use self::time::{ConfigDuration, ParseDurationError};
 pub use self::timeout::TimeoutConfig;
 pub use self::wrap::{CloneStack, HttpStack};
+
+/// A table in one line, as it would be written.
+fn told(table: &impl serde::Serialize) -> String {
+    let table = toml::Value::try_from(table);
+    table.map_or_else(|_| "?".to_owned(), |table| table.to_string())
+}

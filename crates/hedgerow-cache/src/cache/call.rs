@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::event::{CacheEvent, CacheStatus, StoreDeed};
 use super::keep::{Deposit, Keep, Lifetime};
-use super::layer::CacheSettings;
+use super::parts::CacheSettings;
 use super::rules::CacheRules;
 use crate::background::NotBegun;
 use crate::clock::Stamp;

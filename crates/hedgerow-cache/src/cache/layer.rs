@@ -9,9 +9,10 @@ use hedgerow_core::{Budget, or_panic};
 use tower_layer::Layer;
 
 use super::event::CacheEvent;
-use super::handle::{Books, CacheHandle};
+use super::handle::CacheHandle;
 use super::keep::Lives;
 use super::lead::StoreLead;
+use super::parts::{CacheParts, CacheSettings};
 use super::service::Cache;
 use crate::background::{Background, Owner};
 use crate::clock::Clock;
@@ -106,31 +107,6 @@ const MOST_REFRESHES: u64 = 1_000_000;
 pub struct CacheLayer<St, P = (), H = ByClone, Rec = ()> {
     pub(crate) parts: CacheParts<St, P, H, Rec>,
     owner: Owner,
-}
-
-/// What a layer and its services share.
-pub struct CacheParts<St, P, H, Rec> {
-    pub(super) store: Arc<St>,
-    pub(super) key: Arc<P>,
-    pub(super) keep: Arc<H>,
-    pub(super) recorder: Arc<Rec>,
-    pub(super) settings: Arc<CacheSettings>,
-}
-
-/// The handles and settings that a layer value shares with its services.
-#[doc(hidden)]
-#[derive(Clone, Debug)]
-pub struct CacheSettings {
-    pub(super) ttl: Duration,
-    pub(super) while_revalidating: Duration,
-    pub(super) on_error: Duration,
-    pub(super) negative: Option<Duration>,
-    pub(super) clock: Clock,
-    pub(super) books: Arc<Books>,
-    pub(super) background: Background,
-    /// What calls before anybody asks are paid from.
-    pub(super) budget: Budget,
-    pub(super) hasher: RandomState,
 }
 
 impl<St> CacheLayer<St> {
@@ -410,29 +386,8 @@ impl<St, P, H, Rec> Clone for CacheLayer<St, P, H, Rec> {
     }
 }
 
-impl<St, P, H, Rec> Clone for CacheParts<St, P, H, Rec> {
-    fn clone(&self) -> Self {
-        Self {
-            store: self.store.clone(),
-            key: self.key.clone(),
-            keep: self.keep.clone(),
-            recorder: self.recorder.clone(),
-            settings: self.settings.clone(),
-        }
-    }
-}
-
 impl<St: fmt::Debug, P, H, Rec> fmt::Debug for CacheLayer<St, P, H, Rec> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CacheLayer").field(&self.parts).finish()
-    }
-}
-
-impl<St: fmt::Debug, P, H, Rec> fmt::Debug for CacheParts<St, P, H, Rec> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheParts")
-            .field("store", &self.store)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

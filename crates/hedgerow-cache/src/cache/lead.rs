@@ -7,7 +7,7 @@ use hedgerow_core::Answer;
 
 use super::call::{entry, lifetime_of};
 use super::keep::KeepWhole;
-use super::layer::CacheSettings;
+use super::parts::CacheSettings;
 use crate::lead::{Claim, Lead};
 use crate::store::{Got, Store};
 

@@ -8,7 +8,7 @@ use hedgerow_core::{Classify, Recorder};
 
 use super::event::CacheEvent;
 use super::keep::Keep;
-use super::layer::{CacheParts, CacheSettings};
+use super::parts::{CacheParts, CacheSettings};
 use crate::key::{KeyPolicy, key_of};
 use crate::store::Store;
 

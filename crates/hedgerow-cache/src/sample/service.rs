@@ -1,8 +1,6 @@
 //! The service.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,13 +9,14 @@ use hedgerow_core::{BoxError, Classify, Kind};
 use parking_lot::Mutex;
 use tower_service::Service;
 
+use super::aboard::{Aboard, Found, Part};
 use super::ask::{Sample, SampleRequest, Samples};
 use super::asking::Asking;
 use super::error::SampleError;
-use super::fetch::{Desk, Fetched, Landing, ask, fly, look};
+use super::fetch::{Desk, ask, fly, look};
 use super::layer::SampleParts;
-use crate::coalesce::{Failure, bump};
-use crate::flight::{Ending, Flight, Mission, Seat};
+use crate::coalesce::bump;
+use crate::flight::{Flight, Mission};
 use crate::key::{KeyPolicy, key_of};
 use crate::store::Store;
 use crate::tables::Tables;
@@ -36,24 +35,6 @@ struct Core<S, X> {
 /// The response future of [`SampleCache`].
 #[must_use = "futures do nothing unless polled"]
 pub struct SampleFuture<V>(Pin<Box<dyn Future<Output = Result<Samples<V>, BoxError>> + Send>>);
-
-/// A flight that a call waits for, and which of its samples it wants.
-struct Part<V> {
-    seat: Option<Seat<Landing<V>>>,
-    /// All that the flight brings.
-    of_flight: Arc<[u32]>,
-    wants: Vec<u32>,
-    leads: bool,
-}
-
-/// A place at the flights of a call. Dropped, it leaves them.
-struct Aboard<K: Eq + Hash + Clone, V> {
-    desk: Arc<Desk<K, V>>,
-    key: K,
-    parts: Vec<Part<V>>,
-}
-
-type Found<V> = HashMap<u32, (Fetched<V>, bool)>;
 
 impl<S, X> SampleCache<S, X> {
     pub(super) fn new(inner: S, parts: X) -> Self {
@@ -275,114 +256,6 @@ where
         }
         drop(flights);
         aboard
-    }
-}
-
-impl<K: Eq + Hash + Clone, V: Clone> Aboard<K, V> {
-    /// Takes a place, or uses the one it has in that flight.
-    fn join(&mut self, flight: &Arc<Flight<Landing<V>>>, slot: u32) -> Option<()> {
-        let same = |part: &&mut Part<V>| {
-            let seat = part.seat.as_ref();
-            seat.is_some_and(|seat| Arc::ptr_eq(seat.flight(), flight))
-        };
-        if let Some(part) = self.parts.iter_mut().find(same) {
-            part.wants.push(slot);
-            return Some(());
-        }
-        let seat = flight.join()?;
-        self.parts.push(Part {
-            seat: Some(seat),
-            of_flight: Arc::new([]),
-            wants: vec![slot],
-            leads: false,
-        });
-        Some(())
-    }
-
-    /// Waits for all flights, also when one has failed: what the others bring is paid for. The first failure,
-    /// one of its own before others', and whether it is its own.
-    async fn land(&mut self, found: &mut Found<V>) -> Option<(BoxError, bool)> {
-        let mut failure: Option<(BoxError, bool)> = None;
-        let mut note = |error: BoxError, led: bool| {
-            if failure.as_ref().is_none_or(|(_, own)| led && !own) {
-                failure = Some((error, led));
-            }
-        };
-        std::future::poll_fn(|cx| {
-            let mut waits = false;
-            for part in &mut self.parts {
-                let Some(seat) = &mut part.seat else {
-                    continue;
-                };
-                let (desk, key, of_flight) = (&self.desk, &self.key, &part.of_flight);
-                let landed = seat.poll(cx, |flight| {
-                    if of_flight.is_empty() {
-                        desk.forget(flight);
-                    } else {
-                        desk.end(key, of_flight, flight);
-                    }
-                    Ending::Closed
-                });
-                if landed.is_pending() {
-                    waits = true;
-                    continue;
-                }
-                if let Some((error, led)) = take(part, found) {
-                    note(error, led);
-                }
-            }
-            if waits {
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
-        failure
-    }
-}
-
-/// Takes what a flight landed with for those samples that are wanted of it.
-fn take<V: Clone>(part: &mut Part<V>, found: &mut Found<V>) -> Option<(BoxError, bool)> {
-    let seat = part.seat.take()?;
-    let alone = seat.flight().members() <= 1;
-    let leads = part.leads;
-    let taken = seat.flight().with(|landing| {
-        let mut lacks = false;
-        for slot in &part.wants {
-            match landing.samples.get(slot) {
-                Some(fetched) => {
-                    let fetched = Fetched {
-                        value: fetched.value.clone(),
-                        cached: fetched.cached,
-                    };
-                    found.insert(*slot, (fetched, !leads));
-                }
-                None => lacks = true,
-            }
-        }
-        lacks.then(|| match &landing.failure {
-            Failure::Gone => SampleError::Crashed.into(),
-            _ => landing.failure.take(alone),
-        })
-    });
-    match taken {
-        Some(lacking) => lacking.map(|error| (error, leads)),
-        None => Some((SampleError::Crashed.into(), leads)),
-    }
-}
-
-impl<K: Eq + Hash + Clone, V> Drop for Aboard<K, V> {
-    fn drop(&mut self) {
-        for part in &mut self.parts {
-            let Some(seat) = part.seat.take() else {
-                continue;
-            };
-            let flight = seat.flight().clone();
-            if seat.leave() {
-                self.desk.forget(&flight);
-            }
-        }
     }
 }
 

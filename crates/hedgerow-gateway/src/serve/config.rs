@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hedgerow::config::reading::{self, Mistakes};
+use hedgerow::config::reading::{self, Files, Mistakes};
 use hedgerow::config::{
     ConfigDuration, ConfigErrors, Describe, Explanation, LayerConfig, TotalTimeout,
 };
@@ -211,7 +211,7 @@ impl GatewayConfig {
     /// Every mistake at once, each with its line: of syntax, or else of keys, types and values.
     pub fn from_toml(text: &str) -> Result<Self, ConfigErrors> {
         reading::table(text, |read: Self, mistakes: &mut Mistakes| {
-            Plan::build(&read, None, mistakes)?;
+            Plan::build(&read, None, Files::Closed, mistakes)?;
             Some(read)
         })
     }
@@ -223,7 +223,7 @@ impl GatewayConfig {
     ///
     /// Every mistake at once.
     pub fn explain(&self) -> Result<Vec<(String, Explanation)>, ConfigErrors> {
-        Ok(Plan::new(self, None)?.explain())
+        Ok(Plan::new(self, None, Files::Closed)?.explain())
     }
 
     /// Reads a TOML file.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hedgerow::config::ConfigErrors;
+use hedgerow::config::reading::Files;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -79,7 +80,7 @@ impl Gateway {
     ///
     /// If the configuration has mistakes, all of them; if the address cannot be listened on.
     pub async fn bind(config: &GatewayConfig) -> Result<Self, Refused> {
-        let plan = Plan::new(config, None)?;
+        let plan = Plan::new(config, None, Files::Opened)?;
         let address = plan.listen;
         let refused = |source| Refused::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
@@ -108,7 +109,7 @@ impl Gateway {
     ///
     /// If there are mistakes, all of them; then everything stays as it was.
     pub fn reload(&self, config: &GatewayConfig) -> Result<(), ConfigErrors> {
-        let plan = Plan::new(config, Some(&self.door.plan.load()))?;
+        let plan = Plan::new(config, Some(&self.door.plan.load()), Files::Opened)?;
         self.door.plan.store(Arc::new(plan));
         Ok(())
     }

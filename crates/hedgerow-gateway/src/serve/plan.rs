@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow::config::reading::{Mistakes, guess};
+use hedgerow::config::reading::{Files, Mistakes, guess};
 use hedgerow::config::{ConfigDuration, ConfigErrors, Explanation};
 
 use super::books::Books;
@@ -44,9 +44,13 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(86_400);
 impl Plan {
     /// Builds what is written, with the routes and upstreams of `before` that are written as they were: what
     /// those have learnt stays.
-    pub(crate) fn new(config: &GatewayConfig, before: Option<&Self>) -> Result<Self, ConfigErrors> {
+    pub(crate) fn new(
+        config: &GatewayConfig,
+        before: Option<&Self>,
+        files: Files,
+    ) -> Result<Self, ConfigErrors> {
         let mut mistakes = Mistakes::default();
-        let built = Self::build(config, before, &mut mistakes);
+        let built = Self::build(config, before, files, &mut mistakes);
         mistakes.judge(built)
     }
 
@@ -54,12 +58,13 @@ impl Plan {
     pub(crate) fn build(
         config: &GatewayConfig,
         before: Option<&Self>,
+        files: Files,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
         let listen = listen(config.listen.as_deref(), mistakes);
         let bounds = bounds(config, mistakes);
         let books = before.map_or_else(Books::new, |plan| plan.books().clone());
-        let upstreams = upstreams(&config.upstreams, before, mistakes);
+        let upstreams = upstreams(&config.upstreams, before, files, mistakes);
         let by_name: HashMap<&str, &Arc<Upstream>> = config
             .upstreams
             .iter()
@@ -70,6 +75,7 @@ impl Plan {
         let known = Known {
             names: &names,
             built: &by_name,
+            files,
         };
         let models = models(&config.models, &known, mistakes);
         let routes = routes(config, &known, before, &books, mistakes);
@@ -116,6 +122,8 @@ struct Known<'a> {
     /// Also those that could not be built, whose mistakes were told.
     names: &'a [&'a str],
     built: &'a HashMap<&'a str, &'a Arc<Upstream>>,
+    /// What is done with the files of stores.
+    files: Files,
 }
 
 impl Known<'_> {
@@ -208,6 +216,7 @@ fn bounds(config: &GatewayConfig, mistakes: &mut Mistakes) -> Option<Bounds> {
 fn upstreams(
     all: &[UpstreamConfig],
     before: Option<&Plan>,
+    files: Files,
     mistakes: &mut Mistakes,
 ) -> Vec<Option<Arc<Upstream>>> {
     if all.is_empty() && !mistakes.told("upstream") {
@@ -228,7 +237,7 @@ fn upstreams(
             if let Some(same) = before.and_then(|plan| plan.upstreams.iter().find(same)) {
                 return Some(Arc::clone(same));
             }
-            Upstream::build(config, mistakes).map(Arc::new)
+            Upstream::build(config, files, mistakes).map(Arc::new)
         }));
     }
     built
@@ -349,6 +358,12 @@ fn build(
     // Its layers have mistakes of their own to tell.
     let made_up: Arc<[Entry]> = upstream.map(Entry::plain).into_iter().collect();
     let is_whole = !made_up.is_empty();
-    let built = Route::build(route, made_up, books.route(&route.path), mistakes)?;
+    let built = Route::build(
+        route,
+        made_up,
+        books.route(&route.path),
+        known.files,
+        mistakes,
+    )?;
     is_whole.then(|| Arc::new(built))
 }

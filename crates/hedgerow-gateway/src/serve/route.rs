@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hedgerow::BoxError;
-use hedgerow::config::reading::{self, Mistakes};
+use hedgerow::config::reading::{self, Files, Mistakes};
 use hedgerow::config::{
     ConfigDuration, IdempotentPathsConfig, LayerConfig, NoTimeout, Protocol, Stack, StackConfig,
     TotalTimeout,
@@ -71,11 +71,12 @@ impl Route {
         config: &RouteConfig,
         entries: Arc<[Entry]>,
         books: RouteBooks,
+        files: Files,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
         check_path(&config.path, mistakes);
         let stack = stack_of(config);
-        let layers = reading::stack(&stack, mistakes)?;
+        let layers = reading::stack(&stack, files, mistakes)?;
         let service = if stack.layers.is_empty() && stack.total_timeout.get().is_none() {
             let plain = Forward.map_request(|request: Request<Asked>| {
                 request.map(hedgerow::ReplayableBody::passing_through)

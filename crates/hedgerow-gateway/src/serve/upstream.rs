@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hedgerow::config::reading::{self, Mistakes};
+use hedgerow::config::reading::{self, Files, Mistakes};
 use hedgerow::config::{ConfigDuration, StackConfig, TotalTimeout};
 use hedgerow::{BoxError, ReplayableBody};
 use http::header::{self, HeaderName, HeaderValue};
@@ -57,7 +57,11 @@ struct Sender<B> {
 }
 
 impl Upstream {
-    pub(crate) fn build(config: &UpstreamConfig, mistakes: &mut Mistakes) -> Option<Self> {
+    pub(crate) fn build(
+        config: &UpstreamConfig,
+        files: Files,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if config.name.is_empty() {
             mistakes.say("name", format_args!("it is missing: {NAME}"));
@@ -83,7 +87,7 @@ impl Upstream {
             mistakes.refuse("connect_timeout", config.connect_timeout, problem);
         }
         let key = key(config, mistakes);
-        let stack = reading::stack(&layers(config), mistakes)?;
+        let stack = reading::stack(&layers(config), files, mistakes)?;
         let client = client(connect);
         let sender = Arc::new(Sender {
             base: base?,

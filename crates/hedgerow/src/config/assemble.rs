@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hedgerow_admission::Gate;
+use hedgerow_cache::{CacheHandle, CoalesceHandle};
 use hedgerow_hedge::{DrainLayer, HedgeHandle, HedgeLayer};
 use hedgerow_http::{
     AwaitFirstContentLayer, IdempotentPathsLayer, ReceiveDeadlineLayer, ReplayBodyLayer,
@@ -13,6 +14,8 @@ use hedgerow_latency::Latency;
 use hedgerow_retry::{RetryHandle, TimeoutLayer};
 
 use super::admission::AdmissionPart;
+use super::cache::ConfiguredCache;
+use super::coalesce::{CoalescePart, Outer};
 use super::deadline::DeadlinePart;
 use super::error::{ConfigErrors, Mistakes};
 use super::first::AwaitedName;
@@ -46,6 +49,8 @@ pub(crate) enum Part {
     Hedge(Box<HedgePart>),
     Drain(DrainLayer),
     Admission(Box<AdmissionPart>),
+    Cache(Box<ConfiguredCache>),
+    Coalesce(Box<CoalescePart>),
     SendDeadline(SendDeadlineLayer),
     AwaitFirst(AwaitFirstContentLayer<AwaitedName>),
 }
@@ -60,14 +65,30 @@ pub(crate) struct HedgePart {
 }
 
 impl StackConfig {
-    /// Builds the layers, with what they share.
+    /// Builds the layers, with what they share. The file of a cache is opened here, and belongs to this stack
+    /// and its services.
     ///
     /// # Errors
     ///
-    /// Every mistake at once.
+    /// Every mistake at once; if there is none, what is wrong with a file.
     pub fn build(&self) -> Result<Stack, ConfigErrors> {
+        let checked = self.check()?;
+        let has_file =
+            |layer: &LayerConfig| matches!(layer, LayerConfig::Cache(cache) if cache.has_file());
+        if self.layers.iter().any(has_file) {
+            return self.assembled(Files::Opened);
+        }
+        Ok(checked)
+    }
+
+    /// Looks whether it can be built, and touches no file.
+    pub(crate) fn check(&self) -> Result<Stack, ConfigErrors> {
+        self.assembled(Files::Closed)
+    }
+
+    fn assembled(&self, files: Files) -> Result<Stack, ConfigErrors> {
         let mut mistakes = Mistakes::default();
-        let built = stack(self, &mut mistakes);
+        let built = stack(self, files, &mut mistakes);
         mistakes.judge(built)
     }
 }
@@ -91,7 +112,8 @@ impl Stack {
     /// a mark whether it may be sent twice.
     ///
     /// The client is given a [`ReplayableBody`](crate::ReplayableBody) around the caller's, and the caller a
-    /// [`ResumedBody`](crate::ResumedBody) around the client's.
+    /// [`ResumedBody`](crate::ResumedBody) around a [`StackBody`](super::StackBody): the client's, or what a cache
+    /// or a coalescer made of it.
     #[must_use]
     pub fn http<B>(&self) -> HttpStack<B>
     where
@@ -128,6 +150,26 @@ impl Stack {
             _ => None,
         });
         gates.collect()
+    }
+
+    /// A handle on each cache, from the outside in: what it answered.
+    #[must_use]
+    pub fn caches(&self) -> Vec<CacheHandle> {
+        let caches = self.parts.iter().filter_map(|part| match part {
+            Part::Cache(layer) => Some(layer.handle()),
+            _ => None,
+        });
+        caches.collect()
+    }
+
+    /// A handle on each coalescer, from the outside in: which calls shared one.
+    #[must_use]
+    pub fn coalescers(&self) -> Vec<CoalesceHandle> {
+        let coalescers = self.parts.iter().filter_map(|part| match part {
+            Part::Coalesce(part) => Some(part.layer.handle()),
+            _ => None,
+        });
+        coalescers.collect()
     }
 
     /// The histogram of each latency layer, from the outside in.
@@ -167,6 +209,12 @@ impl Part {
             Self::ReceiveDeadline(_) => mistakes.refuse("kind", "receive_deadline", ONLY_HTTP),
             Self::SendDeadline(_) => mistakes.refuse("kind", "send_deadline", ONLY_HTTP),
             Self::AwaitFirst(_) => mistakes.refuse("kind", "await_first", ONLY_HTTP),
+            Self::Cache(_) => {
+                mistakes.refuse("kind", "cache", no_key("CacheLayer::new(store).key(f)"));
+            }
+            Self::Coalesce(_) => {
+                mistakes.refuse("kind", "coalesce", no_key("CoalesceLayer::new(f)"));
+            }
             Self::Hedge(hedge) => {
                 if hedge.protocol.is_some() {
                     mistakes.say("protocol", ONLY_HTTP);
@@ -202,15 +250,33 @@ const ONLY_HTTP: &str =
     "it has a meaning for HTTP requests alone: leave it out, or build the stack with .http()";
 
 /// Builds a stack that stands in a larger configuration. `None` with a mistake.
-pub fn stack(config: &StackConfig, mistakes: &mut Mistakes) -> Option<Stack> {
+pub fn stack(config: &StackConfig, files: Files, mistakes: &mut Mistakes) -> Option<Stack> {
     let layers: Vec<_> = config.layers.iter().map(Some).collect();
-    assemble(Some(config.total_timeout), &layers, mistakes)
+    assemble(Some(config.total_timeout), &layers, files, mistakes)
+}
+
+/// What to write for requests whose keys no file can say.
+fn no_key(code: &str) -> String {
+    format!(
+        "nothing says which plain requests are the same: build the stack with .http(), or leave it out and put \
+         {code} around the stack in code"
+    )
+}
+
+/// What is done with the files of stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// Nothing.
+    Closed,
+    /// They are opened.
+    Opened,
 }
 
 /// Builds those layers that could be read. `None` with a mistake.
 pub(crate) fn assemble(
     total: Option<TotalTimeout>,
     layers: &[Option<&LayerConfig>],
+    files: Files,
     mistakes: &mut Mistakes,
 ) -> Option<Stack> {
     let whole = layers.iter().all(Option::is_some);
@@ -234,6 +300,7 @@ pub(crate) fn assemble(
     }
     let latencies = Places::of(latencies);
     let mut budget = None;
+    let mut cache = Outer::None;
     let has_total = total.is_some();
     let mut parts: Vec<Option<Part>> = vec![total.map(Part::Deadline)];
     for (at, layer) in layers.iter().enumerate() {
@@ -254,10 +321,16 @@ pub(crate) fn assemble(
             let given = Given {
                 latency: latencies.at(at).cloned(),
                 shared,
+                cache: cache.clone(),
+                opens: files == Files::Opened,
             };
             layer.member().part(&given, mistakes)
         });
         match (&part, layer) {
+            (Some(Part::Cache(layer)), LayerConfig::Cache(config)) => {
+                cache = Outer::There(Box::new((config.key.clone(), (**layer).clone())));
+            }
+            (_, LayerConfig::Cache(_)) => cache = Outer::Broken,
             (Some(Part::Hedge(hedge)), _) => budget = Some(hedge.layer.handle().budget().clone()),
             (Some(Part::Retry(retry)), _) => budget = Some(retry.layer.handle().budget().clone()),
             // It has mistakes of its own: those inside of it need not follow.

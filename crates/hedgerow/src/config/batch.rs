@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::describe::Describe;
 use super::error::{ConfigErrors, Mistakes};
 use super::read::{self, Readable};
+use super::stack::{NoTimeout, TotalTimeout};
 use super::time::ConfigDuration;
 
 /// Sends requests that come one by one to the backend together: a [`BatchLayer`] as a file of its own.
@@ -82,10 +83,11 @@ pub struct BatchConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = hedgerow_batch::DEFAULT_MAX_QUEUED))]
     pub max_queued: Option<u64>,
-    /// How long a batch may take before it is dropped, above zero.
+    /// How long a batch may take before it is dropped, above zero; "none" for until all of its callers have
+    /// left.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-default" = "none, until all of its callers have left"))]
-    pub timeout: Option<ConfigDuration>,
+    #[schemars(extend("default" = ConfigDuration::from(hedgerow_batch::DEFAULT_TIMEOUT)))]
+    pub timeout: Option<TotalTimeout>,
 }
 
 /// When a batch is sent that is not full.
@@ -243,7 +245,10 @@ impl BatchConfig {
         });
         let layer = match self.timeout {
             None => Some(layer),
-            Some(after) => mistakes.attempt("timeout", after, layer.try_timeout(after.get())),
+            Some(TotalTimeout::Named(NoTimeout::None)) => Some(layer.no_timeout()),
+            Some(TotalTimeout::After(after)) => {
+                mistakes.attempt("timeout", after, layer.try_timeout(after.get()))
+            }
         };
         layer.filter(|_| whole)
     }

@@ -163,6 +163,24 @@ pub(crate) const SMOOTHING: f64 = 0.2;
 /// The elasticity of the throughput that a limit is steered to.
 pub(crate) const TARGET: f64 = 0.2;
 
+/// How long an answer is kept.
+pub(crate) const TTL: ConfigDuration = ConfigDuration::millis(60_000);
+/// How large a body may be that is kept.
+pub(crate) const KEPT_BYTES: u64 = 1 << 20;
+/// How many answers are refreshed at a time.
+pub(crate) const REFRESHES: u64 = 64;
+/// How long a refresh may take.
+pub(crate) const REFRESH_PATIENCE: ConfigDuration = ConfigDuration::millis(30_000);
+/// How many calls may be under way that others could join.
+pub(crate) const FLIGHTS: u64 = 10_000;
+/// How much of a shared body is kept for slow readers.
+pub(crate) const BEHIND_BYTES: u64 = 1 << 20;
+/// How much is stored in a file.
+pub(crate) const DISK_BYTES: u64 = 1 << 30;
+
+/// How much answers may take in memory: a file's own default, as code has to say it.
+pub(crate) const MEMORY_BYTES: u64 = 64 << 20;
+
 /// The limit that every policy begins with.
 pub(crate) fn limit_initial() -> usize {
     Aimd::default().limit()

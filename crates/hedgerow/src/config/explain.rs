@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::admission::AdmissionConfig;
 use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
 use super::budget::told;
+use super::cache::CacheConfig;
+use super::coalesce::CoalesceConfig;
 use super::deadline::DeadlineConfig;
 use super::describe::{Describe, Description};
 use super::drain::DrainConfig;
@@ -93,6 +95,8 @@ impl LayerConfig {
             TimeoutConfig::describe(),
             IdempotentPathsConfig::describe(),
             ReplayBodyConfig::describe(),
+            CacheConfig::describe(),
+            CoalesceConfig::describe(),
             RetryConfig::describe(),
             HedgeConfig::describe(),
             DrainConfig::describe(),

@@ -1,6 +1,7 @@
 //! What a stack asks of every kind of layer. Each kind answers in its own file.
 
 use super::assemble::Part;
+use super::coalesce::Outer;
 use super::describe::{Describe, Description};
 use super::error::Mistakes;
 use super::hedge::Shared;
@@ -31,6 +32,10 @@ pub(crate) struct Given {
     pub(crate) latency: Option<ConfiguredLatency>,
     /// What it may share.
     pub(crate) shared: Shared,
+    /// The nearest cache outside of it.
+    pub(crate) cache: Outer,
+    /// Whether files are opened, or looked at as configured alone.
+    pub(crate) opens: bool,
 }
 
 /// What describes itself, whatever it is.

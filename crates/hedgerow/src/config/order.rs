@@ -4,6 +4,7 @@ mod time;
 mod copies;
 mod measures;
 mod places;
+mod caching;
 
 use std::fmt;
 

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::admission::AdmissionConfig;
-use super::assemble::assemble;
+use super::assemble::{Files, assemble};
 use super::bodies::{IdempotentPathsConfig, ReplayBodyConfig};
+use super::cache::CacheConfig;
+use super::coalesce::CoalesceConfig;
 use super::deadline::DeadlineConfig;
 use super::describe::Describe;
 use super::drain::DrainConfig;
@@ -132,6 +134,10 @@ pub enum LayerConfig {
     IdempotentPaths(IdempotentPathsConfig),
     /// Keeps the body of a request, so that its copies can send it too.
     ReplayBody(ReplayBodyConfig),
+    /// Answers from a store what was answered before, and stores what is answered.
+    Cache(Box<CacheConfig>),
+    /// Lets one call fly for all that ask the same at the same time.
+    Coalesce(Box<CoalesceConfig>),
     /// Sends a request again when its try has failed, after a wait, within attempts, time and budget.
     Retry(Box<RetryConfig>),
     /// Sends another copy of a request that takes too long, and takes whichever answers first.
@@ -157,6 +163,8 @@ impl LayerConfig {
             Self::Timeout(config) => config,
             Self::IdempotentPaths(config) => config,
             Self::ReplayBody(config) => config,
+            Self::Cache(config) => &**config,
+            Self::Coalesce(config) => &**config,
             Self::Retry(config) => &**config,
             Self::Hedge(config) => &**config,
             Self::Drain(config) => config,
@@ -228,7 +236,7 @@ impl StackConfig {
     /// If it cannot be built, or not be read again: a number that no file can say, in a hedge that is
     /// off.
     pub fn to_toml(&self) -> Result<String, ConfigErrors> {
-        self.build()?;
+        self.check()?;
         let text = toml::to_string(self).map_err(|error| ConfigErrors::one("", error))?;
         Self::from_toml(&text)?;
         Ok(text)
@@ -243,7 +251,7 @@ impl Readable for StackConfig {
         let layers: Vec<Option<LayerConfig>> = layers?;
         let looked_at: Vec<_> = layers.iter().map(Option::as_ref).collect();
         let total = read.as_ref().map(|read| read.total_timeout);
-        assemble(total, &looked_at, mistakes);
+        assemble(total, &looked_at, Files::Closed, mistakes);
         Some(Self {
             layers: layers.into_iter().collect::<Option<_>>()?,
             ..read?
@@ -282,6 +290,18 @@ impl From<RetryConfig> for LayerConfig {
 impl From<AdmissionConfig> for LayerConfig {
     fn from(config: AdmissionConfig) -> Self {
         Self::Admission(Box::new(config))
+    }
+}
+
+impl From<CacheConfig> for LayerConfig {
+    fn from(config: CacheConfig) -> Self {
+        Self::Cache(Box::new(config))
+    }
+}
+
+impl From<CoalesceConfig> for LayerConfig {
+    fn from(config: CoalesceConfig) -> Self {
+        Self::Coalesce(Box::new(config))
     }
 }
 

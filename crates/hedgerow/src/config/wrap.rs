@@ -16,6 +16,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt};
 
 use super::admission::{AdmissionPart, WaitsIn};
+use super::answer::StackBody;
 use super::assemble::{HedgePart, Part, Stack};
 use super::deadline::{self, DeadlinePart};
 use super::hedge::{ConfiguredPolicy, Protocol};
@@ -28,7 +29,7 @@ type Boxed<Req, Res> = BoxCloneSyncService<Req, Res, BoxError>;
 type Within<B> = Request<ReplayableBody<B>>;
 
 /// An answer as the caller of an [`HttpStack`] is given it.
-type Whole<R> = Response<ResumedBody<R>>;
+type Whole<R> = Response<ResumedBody<StackBody<R>>>;
 
 /// The layers of a [`Stack`] around a client of plain requests: what
 /// [`Stack::clone_requests`] makes.
@@ -139,10 +140,10 @@ where
     B::Data: Clone + Send + Sync,
     B::Error: Send,
     R: Body + Send + Unpin + 'static,
-    R::Data: Clone + Send,
+    R::Data: Send,
     R::Error: Into<BoxError> + Send,
 {
-    type Service = BoxCloneSyncService<Request<B>, Response<ResumedBody<R>>, BoxError>;
+    type Service = BoxCloneSyncService<Request<B>, Response<ResumedBody<StackBody<R>>>, BoxError>;
 
     fn layer(&self, client: S) -> Self::Service {
         let client = client.map_err(Into::into as fn(S::Error) -> BoxError);
@@ -161,8 +162,12 @@ where
     }
 }
 
-fn as_it_is<R: Body>(answer: Response<R>) -> Whole<R> {
-    answer.map(ResumedBody::untouched)
+fn as_it_is<R>(answer: Response<R>) -> Whole<R>
+where
+    R: Body + Unpin,
+    R::Error: Into<BoxError>,
+{
+    answer.map(StackBody::own)
 }
 
 fn around<B, R>(part: &Part, inner: Boxed<Within<B>, Whole<R>>) -> Boxed<Within<B>, Whole<R>>
@@ -171,7 +176,7 @@ where
     B::Data: Clone + Send + Sync,
     B::Error: Send,
     R: Body + Send + Unpin + 'static,
-    R::Data: Clone + Send,
+    R::Data: Send,
     R::Error: Into<BoxError> + Send,
 {
     match part {
@@ -197,6 +202,20 @@ where
         Part::Admission(admission) if admission.waits_in == WaitsIn::Call => {
             admitted(admission, inner)
         }
+        Part::Cache(layer) => {
+            let layered = layer.layer(inner);
+            boxed(layered.map_response(|answer: Response<_>| answer.map(StackBody::made)))
+        }
+        Part::Coalesce(part) => match part.lead.clone() {
+            Some(lead) => {
+                let layered = part.layer.clone().lead(lead).layer(inner);
+                boxed(layered.map_response(|answer: Response<_>| answer.map(StackBody::made)))
+            }
+            None => {
+                let layered = part.layer.layer(inner);
+                boxed(layered.map_response(|answer: Response<_>| answer.map(StackBody::made)))
+            }
+        },
         part => around_any(part, inner),
     }
 }
@@ -233,7 +252,9 @@ where
         | Part::Retry(_)
         | Part::ReceiveDeadline(_)
         | Part::SendDeadline(_)
-        | Part::AwaitFirst(_) => inner,
+        | Part::AwaitFirst(_)
+        | Part::Cache(_)
+        | Part::Coalesce(_) => inner,
     }
 }
 

@@ -137,6 +137,15 @@ fn it_is_written_as_it_is_read_and_describes_every_key() {
     assert_eq!(described.name, "batch");
     assert_eq!(described.required().count(), 0);
     assert_eq!(described.keys.len(), 10);
+    let timeout = described
+        .key("timeout")
+        .and_then(|key| key.default.as_deref());
+    assert_eq!(timeout, Some("\"60s\""));
+    let never = BatchConfig::from_toml("timeout = \"none\"")
+        .unwrap()
+        .build::<u64, u64>()
+        .unwrap();
+    assert_eq!(of(&never), of(&BatchLayer::idle().no_timeout()));
     assert!(described.keys.iter().all(|key| !key.description.is_empty()));
     assert_eq!(
         described

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use hedgerow::config::{
-    BatchConfig, CascadeConfig, Describe, LayerConfig, LimitConfig, QueueConfig, RateConfig,
-    StackConfig, TierConfig,
+    BatchConfig, CascadeConfig, Describe, HttpKeyConfig, LayerConfig, LimitConfig, QueueConfig,
+    RateConfig, StackConfig, StoreConfig, TierConfig,
 };
 
 const GUIDE: &str = include_str!("../../src/guide/configuration.md");
@@ -55,6 +55,7 @@ fn the_tables_of_the_guide_are_those_of_the_schema() {
     ]);
     all.extend([CascadeConfig::describe(), TierConfig::describe()]);
     all.push(BatchConfig::describe());
+    all.extend([HttpKeyConfig::describe(), StoreConfig::describe()]);
     for description in all {
         let begin = format!("<!-- keys of {} -->\n", description.name);
         let wanted = format!("{}\n\n{description}", description.description);

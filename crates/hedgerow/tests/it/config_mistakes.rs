@@ -55,7 +55,7 @@ percentile = 95
         "line 13: layer[1].kind = \"hegde\": there is no such layer; did you mean \"hedge\"?",
         "line 15: layer[2].at_most: it is missing: write a whole number, 0 or more",
         "line 17: layer[2].patience = \"5\": write a number and its unit (ns, us, ms, s, m or h), like \"250ms\" or \"1.5s\"",
-        "line 19: layer[3].kind: it is missing: write one of latency, receive_deadline, deadline, timeout, idempotent_paths, replay_body, retry, hedge, drain, admission, send_deadline, await_first",
+        "line 19: layer[3].kind: it is missing: write one of latency, receive_deadline, deadline, timeout, idempotent_paths, replay_body, cache, coalesce, retry, hedge, drain, admission, send_deadline, await_first",
     ];
     assert_eq!(told, wanted);
 }

@@ -42,6 +42,8 @@ fn a_stack_in_order_has_no_warning() {
         "deadline after = \"2s\"",
         "idempotent_paths paths = [\"/a.B/*\"]",
         "replay_body",
+        "cache key = { tenant = \"everybody\", methods = [\"POST\"] }",
+        "coalesce",
         "retry latency = \"shared\"; attempt_timeout = \"1s\"",
         "hedge latency = \"shared\"; budget = \"shared\"",
         DRAIN,
@@ -529,6 +531,53 @@ fn what_waits_for_the_first_of_an_answer_belongs_inside_of_whatever_counts_answe
         &["await_first", "await_first of = \"frame\""],
         "layer[1] (await_first): layer[0] waits for the first of the same answers",
     );
+}
+
+#[test]
+fn a_cache_and_then_a_coalescer_stand_outside_of_what_costs() {
+    const CACHE: &str = "cache key = { tenant = \"everybody\" }";
+    const ALONE: &str = "coalesce key = { tenant = \"everybody\" }";
+    for costs in ["hedge", "retry", "admission concurrency = 8"] {
+        let kind = costs.split(' ').next().unwrap();
+        one(
+            &[costs, CACHE],
+            &format!("layer[1] (cache): it is to be outside of the {kind} at layer[0]"),
+        );
+        one(
+            &[costs, ALONE],
+            &format!("layer[1] (coalesce): it is to be outside of the {kind} at layer[0]"),
+        );
+    }
+    one(
+        &[ALONE, CACHE],
+        "layer[1] (cache): it is to be outside of the coalesce at layer[0]",
+    );
+    // Between the two stands what says how long calls take.
+    assert_eq!(
+        warnings(&["latency", CACHE, "coalesce", "latency"]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn requests_with_bodies_have_a_key_beneath_kept_bodies() {
+    const KEY: &str = "key = { tenant = \"everybody\", methods = [\"PUT\"] }";
+    for kind in ["cache", "coalesce"] {
+        let layer = format!("{kind} {KEY}");
+        one(
+            &[&layer],
+            &format!("layer[0] ({kind}): requests with a body have no key"),
+        );
+        assert_eq!(warnings(&["replay_body", &layer]), Vec::<String>::new());
+        let beneath = warnings(&[&layer, "replay_body"]);
+        assert_eq!(beneath.len(), 2, "{beneath:#?}");
+        assert!(beneath[1].contains("bodies that are kept at layer[1]"));
+        let post = layer.replace("PUT", "POST");
+        one(
+            &["replay_body", &post],
+            &format!("layer[1] ({kind}): the body of a POST is kept, and read, only where"),
+        );
+    }
 }
 
 #[test]

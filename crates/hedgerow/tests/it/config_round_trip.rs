@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use hedgerow::config::{
-    AdmissionConfig, AwaitFirstConfig, AwaitedName, CostConfig, DeadlineConfig, DropName,
-    ExtrasConfig, GateSource, JitterConfig, LimitConfig, LimitName, OrderName, QueueConfig,
-    RateConfig, ReceiveDeadlineConfig, RetryConfig, SendDeadlineConfig, WaitsIn,
+    AdmissionConfig, AwaitFirstConfig, AwaitedName, CacheConfig, CoalesceConfig, CostConfig,
+    DeadlineConfig, DropName, ExtrasConfig, GateSource, HttpKeyConfig, JitterConfig, LimitConfig,
+    LimitName, OnFailureName, OrderName, QueueConfig, RateConfig, ReceiveDeadlineConfig,
+    RetryConfig, SendDeadlineConfig, StoreConfig, WaitsIn,
 };
 use hedgerow::config::{
     BudgetConfig, BudgetName, BudgetShare, CascadeConfig, ConfigDuration, DrainConfig, HedgeConfig,
@@ -270,6 +271,39 @@ fn awaited() -> impl Strategy<Value = AwaitedName> {
     ]
 }
 
+fn key() -> impl Strategy<Value = HttpKeyConfig> {
+    let tenant = prop_oneof![
+        Just("everybody".to_owned()),
+        "header:[a-z-]{0,6}",
+        "[a-z:]{0,8}"
+    ];
+    let lists = (vec("[A-Z]{0,5}", 0..3), vec("[a-zA-Z.\"]{0,6}", 0..3));
+    (tenant, lists, "[a-zé\"]{0,5}").prop_map(|(tenant, (methods, ignore), upstream)| {
+        let mut key = HttpKeyConfig::new(tenant);
+        (key.methods, key.ignore, key.upstream) = (methods, ignore, upstream);
+        key
+    })
+}
+
+/// Without a file, which building would open.
+fn store() -> impl Strategy<Value = StoreConfig> {
+    let bounds = (option::of(0_u64..9_000), option::of(0_u64..9_000));
+    (bounds, any::<u8>()).prop_map(|((one, other), afresh)| {
+        let mut store = StoreConfig::default();
+        (store.entries, store.bytes) = (one, other);
+        store.start_afresh_if_damaged = afresh < 20;
+        store
+    })
+}
+
+fn times() -> impl Strategy<Value = [Option<ConfigDuration>; 3]> {
+    [
+        option::of(duration()),
+        option::of(duration()),
+        option::of(duration()),
+    ]
+}
+
 fn layer() -> impl Strategy<Value = LayerConfig> {
     prop_oneof![
         2 => retry().prop_map(LayerConfig::from),
@@ -312,6 +346,22 @@ fn layer() -> impl Strategy<Value = LayerConfig> {
                 config.into()
             },
         ),
+        1 => (key(), store(), times()).prop_map(|(key, store, [ttl, stale, negative])| {
+            let mut config = CacheConfig::new(key);
+            (config.store, config.ttl, config.negative) = (store, ttl, negative);
+            (config.stale_while_revalidate, config.stale_if_error) = (stale, ttl);
+            (config.max_refreshes, config.refresh_patience) = (stale.map(|_| 3), negative);
+            config.ignore_cache_control = ttl.is_some();
+            config.into()
+        }),
+        1 => (option::of(key()), option::of(0_u64..5), any::<bool>()).prop_map(|(key, n, share)| {
+            let mut config = CoalesceConfig::default();
+            (config.key, config.max_flights, config.behind_bytes) = (key, n, n);
+            if share {
+                config.on_failure = OnFailureName::Share;
+            }
+            config.into()
+        }),
         1 => vec("/[a-zé.\"\\\\]{0,8}/([A-Z]|\\*)", 1..3)
             .prop_map(|paths| IdempotentPathsConfig::new(paths).into()),
     ]

@@ -28,8 +28,9 @@ fn objects<'a>(schema: &'a Value, place: &str, all: &mut Vec<(String, &'a Value)
 
 #[test]
 fn every_key_has_a_description_and_a_default_or_is_required() {
-    // The stack, eleven kinds of layers, the tables of two budgets, of a limit, a rate and a queue.
-    complete(&StackConfig::schema(), 18);
+    // The stack, fourteen kinds of layers, the tables of three budgets, two keys, a store, a limit, a rate and a
+    // queue.
+    complete(&StackConfig::schema(), 24);
     // The cascade, its spend cap, the tier, its latency, its hedge with the budget's table.
     complete(&CascadeConfig::schema(), 6);
     complete(&BatchConfig::schema(), 1);
@@ -112,7 +113,7 @@ fn the_description_of_a_layer_is_that_of_its_variant() {
 
 #[test]
 fn a_description_parts_required_from_optional_and_names_types() {
-    let drain = &LayerConfig::describe_all()[8];
+    let drain = &LayerConfig::describe_all()[10];
     assert_eq!(drain.name, "drain");
     let required: Vec<_> = drain.required().map(|key| key.key.as_str()).collect();
     assert_eq!(required, ["at_most", "patience"]);

@@ -22,6 +22,7 @@ mod config_order;
 mod config_guide;
 mod config_hostile;
 mod config_batch;
+mod config_cache;
 mod config_cascade;
 mod grpc_config;
 mod respond;

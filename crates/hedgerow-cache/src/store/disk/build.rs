@@ -68,15 +68,24 @@ impl DiskBuilder {
         self
     }
 
+    /// Looks whether the bounds are in range, and touches no file.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheBuildError::Bound`] if one is not.
+    pub fn check(&self) -> Result<(), CacheBuildError> {
+        CacheBuildError::bound("a bound of bytes", self.max_bytes, LEAST_BYTES, MOST_BYTES)?;
+        let waiting = self.max_waiting as u64;
+        CacheBuildError::bound("a bound of waiting writes", waiting, 1, MOST_WAITING)
+    }
+
     /// Opens the file, or makes it. An empty file is a new one.
     ///
     /// # Errors
     ///
     /// If a bound is out of range, another process has the file, it is damaged, or the system refuses.
     pub fn open(self) -> Result<DiskStore, DiskError> {
-        CacheBuildError::bound("a bound of bytes", self.max_bytes, LEAST_BYTES, MOST_BYTES)?;
-        let waiting = self.max_waiting as u64;
-        CacheBuildError::bound("a bound of waiting writes", waiting, 1, MOST_WAITING)?;
+        self.check()?;
         let opened = match self.read() {
             Err(DiskError::Damaged { detail, .. }) if self.afresh => {
                 let aside = self.aside();

@@ -44,6 +44,9 @@ impl LayerConfig {
     fn divides(&self) -> bool {
         self.sends_again()
             || self.is_admission()
-            || matches!(self, Self::Drain(_) | Self::Timeout(_))
+            || matches!(
+                self,
+                Self::Drain(_) | Self::Timeout(_) | Self::Cache(_) | Self::Coalesce(_)
+            )
     }
 }
