@@ -17,9 +17,10 @@ use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tower_service::Service;
 
 use super::api::BatchApi;
+use super::backend::BatchBackend;
 use super::build::BatchClientBuilder;
 use super::call::BatchCall;
-use super::engine::{Engine, Phase};
+use super::engine::Engine;
 use super::error::RowError;
 use super::options::OnClose;
 use crate::client::{ConfigError, OpenAi};
@@ -40,7 +41,7 @@ pub struct BatchClient {
 
 /// The client without its types.
 pub(super) struct Rows {
-    handle: Arc<Handle>,
+    pub(super) handle: Arc<Handle>,
     places: PollSemaphore,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -126,6 +127,13 @@ impl BatchClient {
         self.typed.post(path, body).await
     }
 
+    /// The client as a backend of [`BatchLayer`](hedgerow::BatchLayer): what the layer has collected goes at
+    /// once.
+    #[must_use]
+    pub fn backend(&self) -> BatchBackend {
+        BatchBackend::new(self.rows.clone())
+    }
+
     /// The API of files and batches that it uses.
     #[must_use]
     pub fn api(&self) -> &BatchApi {
@@ -152,18 +160,6 @@ impl BatchClient {
         let engine = &self.rows.handle.engine;
         engine.close(how);
         engine.ended.cancelled().await;
-    }
-}
-
-impl Engine {
-    pub(super) fn close(&self, how: OnClose) {
-        self.phase.send_if_modified(|phase| {
-            let open = *phase == Phase::Open;
-            if open {
-                *phase = Phase::Closing(how);
-            }
-            open
-        });
     }
 }
 

@@ -224,7 +224,7 @@ impl Flight {
         match engine.api.cancel(&batch_id).await {
             Ok(batch) => {
                 if batch.status() == BatchStatus::Cancelled {
-                    self.seen.0 = batch.status_word.clone().unwrap_or_default();
+                    self.seen.0 = batch.status_word.unwrap_or_default();
                 }
                 true
             }

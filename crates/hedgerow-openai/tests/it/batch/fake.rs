@@ -246,6 +246,10 @@ pub(super) fn lines(file: &[u8]) -> Vec<Value> {
         .collect()
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "handed over as `json!` makes it"
+)]
 pub(super) fn ok(body: Value) -> Reply {
     Ok(Response::new(body.to_string().into()))
 }
