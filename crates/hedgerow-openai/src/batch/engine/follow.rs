@@ -50,7 +50,10 @@ impl Flight {
             if asking.closing.is_none() {
                 asking.closing = closing(&phase);
                 match asking.closing {
-                    Some(OnClose::Keep) => return self.leave(engine),
+                    Some(OnClose::Keep) => {
+                        let batch_id = Some(self.batch_id());
+                        return self.leave(engine, &RowError::Closed { batch_id });
+                    }
                     Some(OnClose::Cancel) => asking.cancelled = self.cancel(engine).await,
                     Some(OnClose::Drain) | None => {}
                 }
@@ -205,15 +208,6 @@ impl Flight {
                     tracing::debug!(target: "hedgerow::batch", file, %error, "a file was not deleted");
                 }
             }
-        }
-    }
-
-    /// The batch goes on without this process.
-    fn leave(&mut self, engine: &Engine) {
-        let batch_id = Some(self.batch_id());
-        for (id, _) in self.open.drain() {
-            let batch_id = batch_id.clone();
-            engine.book.tell(id, Err(RowError::Closed { batch_id }));
         }
     }
 

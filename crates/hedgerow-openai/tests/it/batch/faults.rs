@@ -587,3 +587,18 @@ async fn a_caller_that_left_and_asks_again_waits_for_the_same_row() {
     tokio::join!(ask(&client, &same), ask(&client, &same));
     assert_eq!(fake.rows()[1].len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_panics_ends_its_own_batch_alone() {
+    let fake = Fake::with(|asked, _| {
+        let poisoned =
+            asked.path == "/files" && asked.body.windows(8).any(|part| part == b"\"poison\"");
+        poisoned.then(|| -> super::fake::Reply { panic!("as it was told") })
+    });
+    let client = fake.client(builder());
+    let poison = json!({"model": "poison"});
+    let good = body(0);
+    let (poisoned, good) = tokio::join!(outcome(&client, &poison), outcome(&client, &good));
+    assert!(matches!(poisoned, Err(RowError::Panicked)), "{poisoned:?}");
+    assert_eq!(good.unwrap().0, 200);
+}
