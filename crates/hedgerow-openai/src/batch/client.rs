@@ -17,9 +17,10 @@ use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tower_service::Service;
 
 use super::api::BatchApi;
+use super::backend::BatchBackend;
 use super::build::BatchClientBuilder;
 use super::call::BatchCall;
-use super::engine::{Engine, Phase};
+use super::engine::Engine;
 use super::error::RowError;
 use super::options::OnClose;
 use crate::client::{ConfigError, OpenAi};
@@ -32,7 +33,48 @@ use crate::openai::{
 /// Collects calls into batches, and gives each its own answer.
 ///
 /// A call waits until its batch is done: minutes, or a day. What it gets is what the API would have answered
-/// it by itself, with its own status, byte for byte.
+/// it by itself, with its own status, byte for byte ([`RowAnswer`](super::RowAnswer) in its extensions says in
+/// which batch). A row's body is one line: line breaks between its parts become spaces.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use hedgerow_openai::batch::{BatchClient, JsonLines, OnClose, OnExpired};
+///
+/// let builder = BatchClient::builder()
+///     .batch_size(5_000)
+///     .batch_window(Duration::from_secs(60))
+///     .completion_window("24h")
+///     .metadata("team", "search")
+///     .on_expired(OnExpired::SendNow)
+///     .spend_cap(500)
+///     .on_close(OnClose::Drain, Duration::from_secs(3_600))
+///     .recorder(JsonLines::new(std::io::stdout()));
+/// # let _ = builder;
+/// ```
+///
+/// # Readiness, clones and drop
+///
+/// Ready while there is a place among the rows that may be open
+/// ([`max_pending`](BatchClientBuilder::max_pending)). Clones share everything. One task does the work, on the
+/// runtime in which the client was built; it ends when the last client and the last call are gone, and batches
+/// then go on at the API. [`close`](Self::close) is the other way.
+///
+/// # Events
+///
+/// [`LifecycleEvent`](super::LifecycleEvent)s to the recorders.
+///
+/// # Errors
+///
+/// Of the service, a [`RowError`] in a box; answers with a bad status are answers. They have the header
+/// `x-should-retry: false`: another try would be another row.
+///
+/// # Cost
+///
+/// In memory are a row's body until it is uploaded (without a journal until its batch has ended, unless
+/// [`OnExpired::Fail`](super::OnExpired::Fail)), and some 300 bytes for each that is open; of a file 64 KiB at a
+/// time.
 pub struct BatchClient {
     rows: Rows,
     typed: OpenAi<Rows>,
@@ -40,7 +82,7 @@ pub struct BatchClient {
 
 /// The client without its types.
 pub(super) struct Rows {
-    handle: Arc<Handle>,
+    pub(super) handle: Arc<Handle>,
     places: PollSemaphore,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -126,6 +168,13 @@ impl BatchClient {
         self.typed.post(path, body).await
     }
 
+    /// The client as a backend of [`BatchLayer`](hedgerow::BatchLayer): what the layer has collected goes at
+    /// once.
+    #[must_use]
+    pub fn backend(&self) -> BatchBackend {
+        BatchBackend::new(self.rows.clone())
+    }
+
     /// The API of files and batches that it uses.
     #[must_use]
     pub fn api(&self) -> &BatchApi {
@@ -152,18 +201,6 @@ impl BatchClient {
         let engine = &self.rows.handle.engine;
         engine.close(how);
         engine.ended.cancelled().await;
-    }
-}
-
-impl Engine {
-    pub(super) fn close(&self, how: OnClose) {
-        self.phase.send_if_modified(|phase| {
-            let open = *phase == Phase::Open;
-            if open {
-                *phase = Phase::Closing(how);
-            }
-            open
-        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use thiserror::Error;
 
 use super::api::{BatchApi, ResponseBody, next_piece};
 use crate::error::CallError;
@@ -18,6 +19,8 @@ pub(super) struct Download {
     /// Inside of a line that is too long, of which the rest is skipped.
     skipping: bool,
     ended: bool,
+    /// The last line has no end: it may be a part of one.
+    unended: bool,
     max_line: usize,
     pub(super) part: Part,
 }
@@ -55,6 +58,7 @@ impl Download {
             at: if knows_offsets { offset } else { 0 },
             skipping: false,
             ended: false,
+            unended: false,
             max_line: api.settings().max_body_bytes,
             part,
         })
@@ -63,6 +67,17 @@ impl Download {
     /// How many whole lines have been read, with those that were skipped by the offset.
     pub(super) const fn at(&self) -> u64 {
         self.at
+    }
+
+    /// The error that a last line is which has no end and makes no sense: the rest of it is missing.
+    pub(super) fn cut(&mut self) -> Option<CallError> {
+        self.unended.then(|| {
+            self.at -= 1;
+            CallError::Body {
+                received: self.received,
+                source: WithinLine.into(),
+            }
+        })
     }
 
     /// The next line. A line that is longer than a body may be is left out.
@@ -96,12 +111,22 @@ impl Download {
                     if self.held.is_empty() || self.skipping {
                         return Ok(None);
                     }
-                    // The last line may have no end.
+                    self.unended = true;
                     self.held.extend_from_slice(b"\n");
                 }
             }
         }
     }
+}
+
+/// A file ends within a line.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("it ends within a line")]
+pub(super) struct WithinLine;
+
+/// Whether a file was there but for the rest of its last line.
+pub(super) fn ends_within_line(error: &CallError) -> bool {
+    matches!(error, CallError::Body { source, .. } if source.is::<WithinLine>())
 }
 
 fn memchr_newline(bytes: &[u8]) -> Option<usize> {

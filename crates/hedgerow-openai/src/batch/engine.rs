@@ -8,7 +8,7 @@ mod results;
 mod leftover;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use hedgerow::crates::cache::Clock;
@@ -58,6 +58,7 @@ pub(super) struct Engine {
     /// By which batches of this client, or of this journal, are known.
     name: String,
     seq: AtomicU64,
+    closing: AtomicBool,
     spent: AtomicU64,
     active: Mutex<Vec<String>>,
 }
@@ -87,6 +88,7 @@ impl Engine {
             nudge: Notify::new(),
             name,
             seq: AtomicU64::new(first),
+            closing: AtomicBool::new(false),
             spent: AtomicU64::new(0),
             active: Mutex::default(),
         };
@@ -189,6 +191,21 @@ impl Engine {
             state: None,
             error: None,
             closing: None,
+        }
+    }
+
+    /// Takes no more rows. The first one who closes says how.
+    pub(super) fn close(&self, how: OnClose) {
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            self.tell_closing(how);
+            self.phase.send_replace(Phase::Closing(how));
+        }
+    }
+
+    /// What was collected goes now.
+    pub(super) fn flush(&self) {
+        for formed in self.lanes.all() {
+            self.launch(formed);
         }
     }
 

@@ -50,6 +50,9 @@ pub enum RowError {
         /// The batch that goes on at the API; with a journal the answer is there for who asks again.
         batch_id: Option<Arc<str>>,
     },
+    /// The service beneath panicked, which ended this row's batch here.
+    #[error("the service that sends requests panicked")]
+    Panicked,
     /// The batch was not accepted.
     #[error("the batch was not accepted ({step})")]
     Submission {

@@ -31,14 +31,6 @@ pub(super) struct Found {
     pub(super) ready: Vec<RowId>,
 }
 
-#[cfg_attr(
-    not(feature = "journal"),
-    expect(
-        clippy::unused_async,
-        clippy::unused_self,
-        reason = "nothing is kept without a journal"
-    )
-)]
 impl Keeper {
     pub(super) const fn keeps(&self) -> bool {
         !matches!(self, Self::Nothing)

@@ -1,8 +1,10 @@
 //! The Batch API as a backend.
 
 mod fake;
+mod faults;
 #[cfg(feature = "journal")]
 mod kept;
 #[cfg(feature = "journal")]
 mod killed;
 mod rows;
+mod told;

@@ -1,6 +1,7 @@
 //! The one task: windows that end, batches that fly, the close.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -62,10 +63,15 @@ struct Ended(Arc<Engine>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.close(OnClose::Keep);
-        for formed in self.0.lanes.all() {
-            drop(formed);
-        }
+        self.0.closing.store(true, Ordering::Release);
+        self.0.phase.send_if_modified(|phase| {
+            let open = *phase == Phase::Open;
+            if open {
+                *phase = Phase::Closing(OnClose::Keep);
+            }
+            open
+        });
+        drop(self.0.lanes.all());
         self.0.book.fail_all(&RowError::Closed { batch_id: None });
         self.0.ended.cancel();
     }
@@ -91,7 +97,6 @@ async fn close(
     flying: &mut JoinSet<()>,
 ) {
     let end = Instant::now() + engine.options.close_limit;
-    engine.tell_closing(how);
     let collected = engine.lanes.all();
     for formed in collected {
         if how == OnClose::Drain {

@@ -1,9 +1,11 @@
 //! A batch, from its rows to their answers.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -91,15 +93,30 @@ impl Flight {
         }
     }
 
-    /// Submits it and follows it to its end.
+    /// Submits it and follows it to its end. If something of the user's panics, its rows hear of it.
     pub(super) async fn fly(mut self, engine: Arc<Engine>) {
-        if !self.submit(&engine).await {
-            return;
+        let flown = AssertUnwindSafe(self.whole(&engine)).catch_unwind().await;
+        if flown.is_err() {
+            // The journal has it still: the next client goes on with it.
+            self.leave(&engine, &RowError::Panicked);
         }
-        let batch_id = self.batch_id();
-        engine.runs(&batch_id);
-        self.follow(&engine).await;
-        engine.runs_no_more(&batch_id);
+        if let Some(batch_id) = &self.record.batch_id {
+            engine.runs_no_more(batch_id);
+        }
+    }
+
+    async fn whole(&mut self, engine: &Arc<Engine>) {
+        if self.submit(engine).await {
+            engine.runs(&self.batch_id());
+            self.follow(engine).await;
+        }
+    }
+
+    /// Nobody waits for it any more, and it goes on without this process.
+    pub(super) fn leave(&mut self, engine: &Engine, error: &RowError) {
+        for (id, _) in self.open.drain() {
+            engine.book.tell(id, Err(error.clone()));
+        }
     }
 
     pub(super) fn batch_id(&self) -> Arc<str> {

@@ -50,7 +50,10 @@ impl Flight {
             if asking.closing.is_none() {
                 asking.closing = closing(&phase);
                 match asking.closing {
-                    Some(OnClose::Keep) => return self.leave(engine),
+                    Some(OnClose::Keep) => {
+                        let batch_id = Some(self.batch_id());
+                        return self.leave(engine, &RowError::Closed { batch_id });
+                    }
                     Some(OnClose::Cancel) => asking.cancelled = self.cancel(engine).await,
                     Some(OnClose::Drain) | None => {}
                 }
@@ -208,15 +211,6 @@ impl Flight {
         }
     }
 
-    /// The batch goes on without this process.
-    fn leave(&mut self, engine: &Engine) {
-        let batch_id = Some(self.batch_id());
-        for (id, _) in self.open.drain() {
-            let batch_id = batch_id.clone();
-            engine.book.tell(id, Err(RowError::Closed { batch_id }));
-        }
-    }
-
     /// Whether the API has taken note of it.
     async fn cancel(&mut self, engine: &Engine) -> bool {
         let batch_id = self.batch_id();
@@ -224,7 +218,7 @@ impl Flight {
         match engine.api.cancel(&batch_id).await {
             Ok(batch) => {
                 if batch.status() == BatchStatus::Cancelled {
-                    self.seen.0 = batch.status_word.clone().unwrap_or_default();
+                    self.seen.0 = batch.status_word.unwrap_or_default();
                 }
                 true
             }

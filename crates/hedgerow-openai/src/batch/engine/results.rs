@@ -7,11 +7,11 @@ use tokio::time::sleep;
 use super::Engine;
 use super::flight::Flight;
 use crate::batch::answer::RowAnswer;
-use crate::batch::download::{Download, Part};
+use crate::batch::download::{Download, Part, ends_within_line};
 use crate::batch::error::RowError;
 use crate::batch::event::BatchEventKind;
 use crate::batch::id::RowId;
-use crate::batch::lines::{Says, read_line};
+use crate::batch::lines::{Line, Says, read_line};
 use crate::batch::options::DOWNLOADS;
 use crate::batch::pace::after_failure;
 use crate::error::CallError;
@@ -19,6 +19,9 @@ use crate::error::CallError;
 /// How many answers are kept and given out at once at most, and how many bytes of them.
 const GROUP: usize = 512;
 const GROUP_BYTES: usize = 1 << 20;
+
+/// A file that ends so many times within the same line has no more.
+const SAME_END: u32 = 3;
 
 /// The two files that a batch may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +110,10 @@ impl Flight {
             let gone = error
                 .api()
                 .is_some_and(|error| matches!(error.status.as_u16(), 404 | 410));
+            if ends_within_line(&error) && in_a_row >= SAME_END {
+                // It really ends there.
+                return Ok(());
+            }
             if gone && in_a_row >= 2 || failures >= DOWNLOADS && self.is_overdue(engine) {
                 return Err(error);
             }
@@ -125,7 +132,14 @@ impl Flight {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            if let Some((id, answer)) = self.line(engine, &line) {
+            let Some(line) = read_line(&line) else {
+                if let Some(error) = download.cut() {
+                    break Err(error);
+                }
+                self.left_out(&line);
+                continue;
+            };
+            if let Some((id, answer)) = self.line(engine, line) {
                 bytes += answer.body().len();
                 group.push((id, answer));
             }
@@ -140,15 +154,15 @@ impl Flight {
         ended.map(|()| download.part)
     }
 
+    fn left_out(&self, line: &[u8]) {
+        tracing::warn!(
+            target: "hedgerow::batch", batch = self.record.batch_id, bytes = line.len(),
+            "a line of the answers makes no sense, and is left out"
+        );
+    }
+
     /// The answer that a line is for a row of this batch. An error goes to its row at once.
-    fn line(&mut self, engine: &Engine, line: &[u8]) -> Option<(RowId, RowAnswer)> {
-        let Some(line) = read_line(line) else {
-            tracing::warn!(
-                target: "hedgerow::batch", batch = self.record.batch_id, bytes = line.len(),
-                "a line of the answers makes no sense, and is left out"
-            );
-            return None;
-        };
+    fn line(&mut self, engine: &Engine, line: Line) -> Option<(RowId, RowAnswer)> {
         let id = RowId::parse(&line.custom_id).filter(|id| self.open.contains_key(id))?;
         let batch_id = self.batch_id();
         let (code, message) = match line.says {

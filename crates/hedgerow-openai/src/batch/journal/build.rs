@@ -30,7 +30,7 @@ const DEFAULT_KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// There is one window: between the moment at which the API has made a batch and the moment at which its name
 /// is on the disk. A batch carries its journal's name for it in its metadata (`hedgerow_batch`), and the next
 /// client looks for that before it makes the batch again. What is left of the window is an API that shows a
-/// batch in its list later than that: its rows would be paid twice. Each request to make a batch has the same
+/// batch in its list later than that, or has no list: its rows would be paid twice. Each request to make a batch has the same
 /// `idempotency-key`, which closes that too where an API knows of it; if two batches show up after all, one of
 /// them is cancelled.
 ///

@@ -1,13 +1,14 @@
 //! A Batch API in memory, for a paused clock. What really listens on a socket is met elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hedgerow::BoxError;
 use hedgerow_openai::batch::{BatchClient, BatchClientBuilder, RequestBody};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::service_fn;
@@ -88,7 +89,7 @@ impl Fake {
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().unwrap())
+        look(&mut self.state.lock())
     }
 
     pub(super) fn asked(&self, method: &str, path: &str) -> Vec<Asked> {
@@ -113,7 +114,7 @@ impl Fake {
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: body.collect().await?.to_bytes(),
         };
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         state.asked.push(asked.clone());
         if let Some(reply) = (self.interfere)(&asked, &mut state) {
             return reply;
@@ -246,6 +247,10 @@ pub(super) fn lines(file: &[u8]) -> Vec<Value> {
         .collect()
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "handed over as `json!` makes it"
+)]
 pub(super) fn ok(body: Value) -> Reply {
     Ok(Response::new(body.to_string().into()))
 }

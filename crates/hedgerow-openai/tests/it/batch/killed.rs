@@ -169,13 +169,13 @@ async fn killed_anywhere_it_answers_every_caller_once_and_sends_no_row_twice() {
                     .hang_up_after(),
             );
         }
-        for kill in 0..2 {
+        for _ in 0..2 {
             let moment = match random.random_range(0..4) {
                 0 => Moment::Answers(random.random_range(1..CALLS)),
                 1 => Moment::Made(random.random_range(1..=4)),
                 _ => Moment::Requests(random.random_range(1..60)),
             };
-            killed(&api, &round, moment, (seed, kill)).await;
+            killed(&api, &round, &moment).await;
         }
         let finished = finish(api.url(), round.clone()).await;
         assert!(finished, "seed {seed}: the last child failed");
@@ -194,18 +194,14 @@ async fn killed_anywhere_it_answers_every_caller_once_and_sends_no_row_twice() {
     );
 }
 
-async fn killed(api: &MockBatchApi, round: &Path, moment: Moment, at: (u64, u32)) {
+async fn killed(api: &MockBatchApi, round: &Path, moment: &Moment) {
     let (seen, made) = (api.log().len(), api.counts().batches);
     let mut child = start(&api.url(), round);
     tokio::task::block_in_place(|| {
-        wait_for(api, round, &moment, seen, made, &mut child);
+        wait_for(api, round, moment, seen, made, &mut child);
         child.kill().unwrap();
         child.wait().unwrap();
     });
-    println!(
-        "{at:?}: killed at {moment:?}, with {} answered",
-        answered_lines(round)
-    );
 }
 
 async fn finish(url: String, round: PathBuf) -> bool {

@@ -80,3 +80,51 @@ async fn an_answer_says_in_which_batch_it_was_and_by_which_request() {
     let answer = response.extensions().get::<RowAnswer>().unwrap();
     assert_eq!(answer.batch_id(), Some("batch-0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn beneath_a_batch_layer_what_it_has_collected_goes_at_once() {
+    use hedgerow::BatchLayer;
+    use tower::{Layer, ServiceExt};
+
+    let fake = Fake::new();
+    let client = fake.client(BatchClient::builder());
+    let layer = BatchLayer::linger(std::time::Duration::from_millis(100)).max_size(100);
+    let service = layer.layer(client.backend());
+    let start = tokio::time::Instant::now();
+    let calls = (0..10).map(|n| {
+        let service = service.clone();
+        async move {
+            let body = json!({"model": "m", "n": n});
+            let response = service
+                .oneshot(post("/chat/completions", &body))
+                .await
+                .unwrap();
+            let got = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(
+                serde_json::from_slice::<Value>(&got).unwrap(),
+                json!({"echo": body})
+            );
+        }
+    });
+    join_all(calls).await;
+    assert_eq!(fake.rows().len(), 1);
+    // Without another ten seconds of collecting.
+    assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
+}
+
+/// A client of reqwest's, and one that answers in its types.
+#[tokio::test(start_paused = true)]
+async fn a_request_of_reqwest_goes_through_unchanged() {
+    let fake = Fake::new();
+    let client = fake.client(BatchClient::builder());
+    let request = reqwest::Client::new()
+        .post("http://fake/v1/chat/completions")
+        .header("content-type", "application/json")
+        .body(r#"{"model": "m",  "x": 1.0}"#)
+        .build()
+        .unwrap();
+    let request: Request<reqwest::Body> = request.try_into().unwrap();
+    let response = client.send(request).await.unwrap().map(reqwest::Body::wrap);
+    let text = reqwest::Response::from(response).text().await.unwrap();
+    assert_eq!(text, r#"{"echo":{"model":"m","x":1.0}}"#);
+}
