@@ -146,7 +146,8 @@ impl Refusal {
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, text);
         if let Some(after) = self.after() {
-            let secs = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            let more = u64::from(after.subsec_nanos() > 0);
+            let secs = after.as_secs().saturating_add(more);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis(after)));
         }
@@ -243,7 +244,16 @@ mod tests {
         assert_eq!(after(1), ["1", "1", "1"]);
         assert_eq!(after(2_000_000_000), ["2", "2000", "2000"]);
         assert_eq!(after(2_000_000_001), ["3", "2001", "2001"]);
+    }
+
+    #[test]
+    fn the_longest_wait_is_as_long_as_numbers_go() {
         let longest = Refusal::new(RefusalKind::TooMany, "").retry_after(Duration::MAX);
-        let _: Response<()> = longest.to_grpc();
+        let most = u64::MAX.to_string();
+        let answer: Response<()> = longest.to_grpc();
+        assert_eq!(answer.headers()[GRPC_PUSHBACK], most);
+        let answer: Response<String> = longest.to_http();
+        assert_eq!(answer.headers()[header::RETRY_AFTER], most);
+        assert_eq!(answer.headers()[RETRY_AFTER_MS], most);
     }
 }
