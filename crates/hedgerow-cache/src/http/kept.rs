@@ -21,7 +21,7 @@ const DEFAULT_BODY: usize = 1 << 20;
 /// [`CacheLayer::http`](crate::CacheLayer::http) sets.
 ///
 /// The caller reads the body as it comes, and its frames are noted; at its end the answer is stored. One that
-/// breaks off, that nobody reads to its end, or whose body is larger than [`max_body`](Self::max_body), is not.
+/// breaks off, that nobody reads to its end, or whose body is larger than [`max_body`](Self::max_body) or comes in more than 65,536 frames, is not.
 /// From the store it comes frame by frame again: an event stream replays as one.
 ///
 /// # What is kept

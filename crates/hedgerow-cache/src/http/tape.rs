@@ -15,6 +15,7 @@ use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use super::MAX_FRAMES;
 use super::answer::HttpAnswer;
 use crate::coalesce::{FlightCrashed, SharedFailure};
 
@@ -177,7 +178,7 @@ impl<B> Reel<B> {
     fn push(&mut self, piece: Piece) {
         self.bytes += piece.len();
         self.pieces.push_back(piece);
-        while self.bytes > self.cap && self.pieces.len() > 1 {
+        while (self.bytes > self.cap && self.pieces.len() > 1) || self.pieces.len() > MAX_FRAMES {
             self.drop_first();
         }
         if self.first == 0 {

@@ -247,6 +247,25 @@ async fn what_may_be_kept_is_told_by_status_and_headers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_in_very_many_frames_passes_whole_and_is_not_stored() {
+    let mut ticker = Ticker::new(0, 0);
+    ticker.frames = Arc::new(|_| std::iter::once(data("a")).chain(flood()).collect());
+    let layer = layer();
+    let service = layer.layer(ticker.clone());
+    for _ in 0..2 {
+        let (_, frames) = ask(&service, get("/a")).await;
+        assert_eq!(frames.len(), FLOOD + 1);
+    }
+    assert_eq!((ticker.calls(), layer.handle().stats().stored), (2, 0));
+}
+
+const FLOOD: usize = 1 << 16;
+
+fn flood() -> impl Iterator<Item = crate::wire::Said> {
+    (0..FLOOD).map(|_| data(""))
+}
+
+#[tokio::test(start_paused = true)]
 async fn cache_status_says_where_an_answer_is_from() {
     let ticker = with_head(|call| {
         let status = if call == 2 { 503 } else { 200 };

@@ -352,6 +352,42 @@ impl Wake for Counts {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_small_frames_is_kept_within_a_bound() {
+    /// Lives as long as the frame that it is in.
+    struct Alive(Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Alive {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    const FRAMES: usize = 200_000;
+    let (tell, told) = mpsc::unbounded_channel();
+    let alive = Arc::new(AtomicUsize::new(0));
+    let body = Arc::new(Mutex::new(Some(Told(told))));
+    let backend = tower::service_fn(move |_: Asked| {
+        let body = body.lock().unwrap().take();
+        async move {
+            body.map(Response::new)
+                .ok_or_else(|| BoxError::from("one call"))
+        }
+    });
+    let service = CoalesceLayer::new(by_path).http().layer(backend);
+    let mut body = service.oneshot(get("/a")).await.unwrap().into_body();
+    for _ in 0..FRAMES {
+        alive.fetch_add(1, Ordering::Relaxed);
+        tell.send(Bytes::from_owner(Alive(alive.clone()))).unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    let kept = alive.load(Ordering::Relaxed);
+    assert!(kept <= 1 << 16, "{kept} empty frames are kept");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
