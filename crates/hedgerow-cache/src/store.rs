@@ -7,6 +7,7 @@ mod encoded;
 mod error;
 mod memory;
 mod tiered;
+mod writes;
 
 use std::sync::Arc;
 
