@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::pin::pin;
 use std::time::Duration;
 
-use hedgerow_core::Attempt;
+use hedgerow_core::{Attempt, caught};
 use tower_service::Service;
 
 use super::event::{CacheEvent, CacheStatus, StoreDeed};
@@ -75,7 +75,7 @@ where
     X: CacheRules<Req, Res, E>,
 {
     let books = &parts.settings().books;
-    if matches!(error, StoreError::Full { .. }) {
+    if matches!((deed, error), (StoreDeed::Put, StoreError::Full { .. })) {
         bump(&books.lost);
         parts.tell(CacheEvent::Lost);
         return;
@@ -98,7 +98,9 @@ where
     Deposit(Box::new(move |value| {
         let settings = parts.settings();
         let entry = entry(settings, value, fresh);
-        match parts.store().offer(key, entry) {
+        // A store may be the user's: the answer is its caller's all the same.
+        let offered = caught(|| parts.store().offer(key, entry));
+        match offered.unwrap_or_else(|| Err(StoreError::Failed("the store panicked".into()))) {
             Ok(()) => {
                 bump(&settings.books.stored);
                 parts.tell(CacheEvent::Stored);

@@ -459,6 +459,56 @@ async fn what_the_stores_queue_has_no_room_for_is_lost_and_counted() {
     );
 }
 
+/// A store with more questions than it keeps up with, and one whose code panics.
+#[derive(Clone, Copy)]
+enum Bad {
+    Flooded,
+    Panics,
+}
+
+impl Store for Bad {
+    type Key = u64;
+    type Value = Reply;
+
+    fn get(&self, _: &u64, _: Stamp) -> Answer<Got<Reply>> {
+        Answer::Now(match self {
+            Self::Flooded => Err(StoreError::Full { waiting: 9 }),
+            Self::Panics => Ok(None),
+        })
+    }
+
+    fn put(&self, _: u64, _: Entry<Reply>) -> Answer<Result<(), StoreError>> {
+        match self {
+            Self::Flooded => Answer::Now(Ok(())),
+            Self::Panics => panic!("on purpose"),
+        }
+    }
+
+    fn remove(&self, _: &u64) -> Answer<Result<(), StoreError>> {
+        Answer::Now(Ok(()))
+    }
+
+    fn stats(&self) -> StoreStats {
+        StoreStats::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_a_store_has_no_room_for_is_its_failure_and_no_answer_lost() {
+    let layer = CacheLayer::new(Bad::Flooded).key(whole);
+    assert_eq!(ask(&layer.layer(Backend::of(&[ok(5)])), 7).await, Ok(0));
+    let stats = layer.handle().stats();
+    assert_eq!((stats.store_failures, stats.lost, stats.stored), (1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_takes_no_answer_from_its_caller() {
+    let layer = CacheLayer::new(Bad::Panics).key(whole);
+    assert_eq!(ask(&layer.layer(Backend::of(&[ok(5)])), 7).await, Ok(0));
+    let stats = layer.handle().stats();
+    assert_eq!((stats.store_failures, stats.stored), (1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_call_ends_in_one_terminal_event() {
     let seen = Arc::new(Mutex::new(Vec::new()));
