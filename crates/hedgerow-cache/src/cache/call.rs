@@ -49,12 +49,14 @@ where
         Ok(None) => Found::Nothing,
         Ok(Some(entry)) => {
             let age = now.since(entry.stored);
-            if entry.fresh_until > now {
+            if entry.is_fresh(now) {
                 let left = entry.fresh_until.since(now);
                 return Found::Answer(entry.value, CacheStatus::Hit { age, left });
             }
             let by = now.since(entry.fresh_until);
-            if by < settings.while_revalidating {
+            if entry.fresh_until > now {
+                Found::Nothing
+            } else if by < settings.while_revalidating {
                 Found::Answer(entry.value, CacheStatus::Stale { age, by })
             } else if by < settings.on_error {
                 Found::StandIn(entry.value, CacheStatus::StaleOnError { age, by })

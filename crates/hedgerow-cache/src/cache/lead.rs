@@ -37,7 +37,7 @@ where
     fn claim(&self, key: &St::Key) -> Answer<Claim<St::Value>> {
         let now = self.settings.clock.now();
         let claim = move |got: Got<St::Value>| match got {
-            Ok(Some(entry)) if entry.fresh_until > now => Claim::Answered(entry.value),
+            Ok(Some(entry)) if entry.is_fresh(now) => Claim::Answered(entry.value),
             _ => Claim::Lead,
         };
         match self.store.get(key, now) {

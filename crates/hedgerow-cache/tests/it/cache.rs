@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
 use hedgerow_cache::{
-    ByteStore, CacheEvent, CacheLayer, CacheStatus, CoalesceLayer, DiskStore, Entry, Got, Lifetime,
-    MemoryStore, Stamp, Store, StoreDeed, StoreError, StoreStats,
+    ByteStore, CacheEvent, CacheLayer, CacheStatus, Clock, CoalesceLayer, DiskStore, Entry, Got,
+    Lifetime, MemoryStore, Stamp, Store, StoreDeed, StoreError, StoreStats,
 };
 use hedgerow_core::testing::{Ping, Pong, contract};
 use hedgerow_core::{Answer, BoxError, Class};
@@ -507,6 +507,39 @@ async fn a_store_that_panics_takes_no_answer_from_its_caller() {
     assert_eq!(ask(&layer.layer(Backend::of(&[ok(5)])), 7).await, Ok(0));
     let stats = layer.handle().stats();
     assert_eq!((stats.store_failures, stats.stored), (1, 0));
+}
+
+/// A clock that was set back by a year, while what was stored before is still on disk.
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_the_future_is_not_fresh_until_then() {
+    let now = Clock::new().now();
+    let year = secs(365 * 24 * 3_600);
+    let store = MemoryStore::<u64, Reply>::entries(100);
+    let stored = now.after(year);
+    let entry = Entry {
+        value: ("old", 7, 99),
+        stored,
+        fresh_until: stored.after(secs(60)),
+        keep_until: stored.after(secs(60)),
+    };
+    store.put(7, entry).wait().await.unwrap();
+    let backend = Backend::of(&[ok(5)]);
+    let layer = CacheLayer::new(store.clone()).key(whole).ttl(secs(60));
+    let coalesced = CoalesceLayer::new(whole).lead(layer.lead());
+    assert_eq!(ask(&layer.layer(backend.clone()), 7).await, Ok(0));
+    assert_eq!(ask(&layer.layer(backend.clone()), 7).await, Ok(0));
+    store.put(7, entry).wait().await.unwrap();
+    let answer = coalesced.layer(backend.clone()).oneshot(7).await.unwrap();
+    assert_eq!(answer.2, 1);
+    // Clocks of several hosts differ by a little.
+    let near = Entry {
+        value: ("old", 8, 99),
+        stored: now.after(secs(5)),
+        fresh_until: now.after(secs(65)),
+        ..entry
+    };
+    store.put(8, near).wait().await.unwrap();
+    assert_eq!(ask(&layer.layer(backend), 8).await, Ok(99));
 }
 
 #[tokio::test(start_paused = true)]
