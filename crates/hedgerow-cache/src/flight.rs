@@ -165,15 +165,19 @@ impl<T> Seat<T> {
 
 impl<T> Flight<T> {
     fn land(self: &Arc<Self>, landing: impl FnOnce(&Arc<Self>) -> Ending) {
-        let ending = landing(self);
+        // Whatever it panics with, nobody waits for it.
+        let ending = catch_unwind(AssertUnwindSafe(|| landing(self)));
         let mut crew = self.bell.crew.lock();
-        if ending == Ending::Closed {
+        if !matches!(ending, Ok(Ending::Open)) {
             crew.close();
         }
         let wake = crew.land();
         drop(crew);
         self.bell.watch.end();
         wake_all(wake);
+        if let Err(panic) = ending {
+            resume_unwind(panic);
+        }
     }
 
     /// Looks at what it landed with; `None` if it is not over, or somebody's code panicked in it.

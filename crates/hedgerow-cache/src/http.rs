@@ -16,6 +16,9 @@ pub use self::tape::FellBehind;
 use crate::cache::CacheLayer;
 use crate::coalesce::CoalesceLayer;
 
+/// So many frames of a body are kept at most: each takes memory of its own, however small it is.
+const MAX_FRAMES: usize = 1 << 16;
+
 impl<P, L, H, Rec> CoalesceLayer<P, L, H, Rec> {
     /// Makes the layer speak HTTP: bodies are shared from the first byte while they arrive
     /// ([`SharedBodies`]), and a 408, 429 or 5xx is a failure of the flight.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hedgerow_core::Answer;
+use hedgerow_core::{Answer, quietly};
 
 /// Is asked who leads the flight of a key.
 ///
@@ -15,7 +15,7 @@ use hedgerow_core::Answer;
 /// `claim` either makes the caller the leader, until it publishes or hands over, or brings an answer. A
 /// leader that vanishes without either must lose the lead after a bounded time (a lease), or the others
 /// wait for ever. Dropping what `claim` returned gives up the claim. [`publish`](Self::publish) and
-/// [`hand_over`](Self::hand_over) are told and never awaited.
+/// [`hand_over`](Self::hand_over) are told and never awaited; what they panic with reaches nobody.
 ///
 /// # Examples
 ///
@@ -23,7 +23,7 @@ use hedgerow_core::Answer;
 ///
 /// ```
 /// use hedgerow_cache::{Claim, CoalesceLayer, Lead};
-/// use hedgerow_core::Answer;
+/// use hedgerow_core::{Answer, quietly};
 ///
 /// struct Known;
 /// impl Lead<u64, String> for Known {
@@ -79,6 +79,16 @@ impl<K, V> Lead<K, V> for Local {
     fn listens(&self) -> bool {
         false
     }
+}
+
+/// Tells a lead that there is no answer. It is the user's: what it panics with is its own loss.
+pub(crate) fn hand_over<K, V>(lead: &impl Lead<K, V>, key: &K) {
+    quietly(|| lead.hand_over(key));
+}
+
+/// Tells a lead of an answer, which no panic of it takes from anybody.
+pub(crate) fn publish<K, V>(lead: &impl Lead<K, V>, key: &K, answer: &V) {
+    quietly(|| lead.publish(key, answer));
 }
 
 impl<K, V, L: Lead<K, V> + ?Sized> Lead<K, V> for Arc<L> {

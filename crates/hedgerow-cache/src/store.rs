@@ -7,6 +7,7 @@ mod encoded;
 mod error;
 mod memory;
 mod tiered;
+mod writes;
 
 use std::sync::Arc;
 
@@ -117,6 +118,14 @@ pub struct StoreStats {
 }
 
 impl<V> Entry<V> {
+    /// Whether it is as good as a new one. One that was stored further in the future than it lives, because a
+    /// clock was set back since, is none: it would be fresh until then.
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: Stamp) -> bool {
+        self.fresh_until > now
+            && (self.stored <= now || self.stored.since(now) <= self.fresh_until.since(self.stored))
+    }
+
     /// The same entry of something else.
     pub fn map<W>(self, change: impl FnOnce(V) -> W) -> Entry<W> {
         Entry {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::pin::pin;
 use std::time::Duration;
 
-use hedgerow_core::Attempt;
+use hedgerow_core::{Attempt, caught};
 use tower_service::Service;
 
 use super::event::{CacheEvent, CacheStatus, StoreDeed};
@@ -49,12 +49,14 @@ where
         Ok(None) => Found::Nothing,
         Ok(Some(entry)) => {
             let age = now.since(entry.stored);
-            if entry.fresh_until > now {
+            if entry.is_fresh(now) {
                 let left = entry.fresh_until.since(now);
                 return Found::Answer(entry.value, CacheStatus::Hit { age, left });
             }
             let by = now.since(entry.fresh_until);
-            if by < settings.while_revalidating {
+            if entry.fresh_until > now {
+                Found::Nothing
+            } else if by < settings.while_revalidating {
                 Found::Answer(entry.value, CacheStatus::Stale { age, by })
             } else if by < settings.on_error {
                 Found::StandIn(entry.value, CacheStatus::StaleOnError { age, by })
@@ -75,7 +77,7 @@ where
     X: CacheRules<Req, Res, E>,
 {
     let books = &parts.settings().books;
-    if matches!(error, StoreError::Full { .. }) {
+    if matches!((deed, error), (StoreDeed::Put, StoreError::Full { .. })) {
         bump(&books.lost);
         parts.tell(CacheEvent::Lost);
         return;
@@ -89,7 +91,7 @@ where
 fn deposit<X, Req, Res, E>(
     parts: &X,
     key: X::Key,
-    fresh: Duration,
+    life: Life,
 ) -> Deposit<<X::Keep as Keep<Res>>::Value>
 where
     X: CacheRules<Req, Res, E>,
@@ -97,8 +99,10 @@ where
     let parts = parts.clone();
     Deposit(Box::new(move |value| {
         let settings = parts.settings();
-        let entry = entry(settings, value, fresh);
-        match parts.store().offer(key, entry) {
+        let entry = entry(settings, value, life);
+        // A store may be the user's: the answer is its caller's all the same.
+        let offered = caught(|| parts.store().offer(key, entry));
+        match offered.unwrap_or_else(|| Err(StoreError::Failed("the store panicked".into()))) {
             Ok(()) => {
                 bump(&settings.books.stored);
                 parts.tell(CacheEvent::Stored);
@@ -180,8 +184,8 @@ where
     } else {
         CacheEvent::Failed(status)
     });
-    Ok(match (key, lifetime(&parts, &response, good)) {
-        (Some(key), Some(fresh)) => keep.store(response, status, deposit(&parts, key, fresh)),
+    Ok(match (key, life(&parts, &response, good)) {
+        (Some(key), Some(life)) => keep.store(response, status, deposit(&parts, key, life)),
         (Some(_), None) => {
             bump(&parts.settings().books.not_stored);
             parts.tell(CacheEvent::NotStored);
@@ -191,13 +195,23 @@ where
     })
 }
 
-/// How long an answer is fresh; `None` if it is not to be stored.
-fn lifetime<X, Req, Res, E>(parts: &X, response: &Res, good: bool) -> Option<Duration>
+/// How long an answer may be served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) fresh: Duration,
+    /// Whether it may be for a while when that is over.
+    pub(super) stale: bool,
+}
+
+/// How long an answer may be served; `None` if it is not to be stored.
+fn life<X, Req, Res, E>(parts: &X, response: &Res, good: bool) -> Option<Life>
 where
     X: CacheRules<Req, Res, E>,
 {
-    let lifetime = parts.keep().lifetime(response);
-    lifetime_of(parts.settings(), lifetime).filter(|_| good)
+    let keep = parts.keep();
+    let fresh = lifetime_of(parts.settings(), keep.lifetime(response)).filter(|_| good)?;
+    let stale = keep.may_be_stale(response);
+    Some(Life { fresh, stale })
 }
 
 pub(super) fn lifetime_of(settings: &CacheSettings, lifetime: Lifetime) -> Option<Duration> {
@@ -210,10 +224,11 @@ pub(super) fn lifetime_of(settings: &CacheSettings, lifetime: Lifetime) -> Optio
 }
 
 /// An entry that is stored now.
-pub(super) fn entry<V>(settings: &CacheSettings, value: V, fresh: Duration) -> Entry<V> {
+pub(super) fn entry<V>(settings: &CacheSettings, value: V, life: Life) -> Entry<V> {
     let now = settings.clock.now();
-    let fresh_until = now.after(fresh);
+    let fresh_until = now.after(life.fresh);
     let stale = settings.while_revalidating.max(settings.on_error);
+    let stale = if life.stale { stale } else { Duration::ZERO };
     Entry {
         value,
         stored: now,
@@ -306,16 +321,16 @@ where
             let mut call = pin!(Oneshot::new(service(), request));
             let result = poll_fn(|cx| attempt.scope(|| call.as_mut().poll(cx))).await;
             let good = is_answer(&**parts.keep(), &result);
-            let fresh = result
+            let life = result
                 .as_ref()
                 .ok()
-                .and_then(|response| lifetime(&parts, response, good));
-            let renewed = fresh.is_some();
-            if let (Ok(response), Some(fresh)) = (result, fresh) {
+                .and_then(|response| life(&parts, response, good));
+            let renewed = life.is_some();
+            if let (Ok(response), Some(life)) = (result, life) {
                 let status = CacheStatus::Refetched;
                 let kept = parts
                     .keep()
-                    .store(response, status, deposit(&parts, key, fresh));
+                    .store(response, status, deposit(&parts, key, life));
                 parts.keep().drain(kept).await;
             }
             let books = &parts.settings().books;

@@ -22,6 +22,12 @@ pub trait Keep<Res>: Send + Sync + 'static {
     /// How long an answer may be kept.
     fn lifetime(&self, response: &Res) -> Lifetime;
 
+    /// Whether it may be served when that is over, where the layer is told to do so. Defaults to yes.
+    fn may_be_stale(&self, response: &Res) -> bool {
+        let _ = response;
+        true
+    }
+
     /// An answer from the store.
     fn replay(&self, value: Self::Value, status: CacheStatus) -> Self::Kept;
 
@@ -48,6 +54,12 @@ pub trait Keep<Res>: Send + Sync + 'static {
 pub trait KeepWhole<V>: Send + Sync + 'static {
     /// How long this value may be kept.
     fn whole_lifetime(&self, value: &V) -> Lifetime;
+
+    /// Whether it may be served when that is over ([`Keep::may_be_stale`]). Defaults to yes.
+    fn whole_may_be_stale(&self, value: &V) -> bool {
+        let _ = value;
+        true
+    }
 }
 
 /// How long an answer may be kept.
@@ -147,6 +159,10 @@ where
             Lifetime::Never => Lifetime::Never,
             _ => catch_unwind(AssertUnwindSafe(|| (self.of)(response))).unwrap_or(Lifetime::Never),
         }
+    }
+
+    fn may_be_stale(&self, response: &Res) -> bool {
+        self.keep.may_be_stale(response)
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hedgerow_core::Answer;
 
-use super::call::{entry, lifetime_of};
+use super::call::{Life, entry, lifetime_of};
 use super::keep::KeepWhole;
 use super::parts::CacheSettings;
 use crate::lead::{Claim, Lead};
@@ -37,7 +37,7 @@ where
     fn claim(&self, key: &St::Key) -> Answer<Claim<St::Value>> {
         let now = self.settings.clock.now();
         let claim = move |got: Got<St::Value>| match got {
-            Ok(Some(entry)) if entry.fresh_until > now => Claim::Answered(entry.value),
+            Ok(Some(entry)) if entry.is_fresh(now) => Claim::Answered(entry.value),
             _ => Claim::Lead,
         };
         match self.store.get(key, now) {
@@ -48,10 +48,10 @@ where
 
     fn publish(&self, key: &St::Key, answer: &St::Value) {
         if let Some(fresh) = lifetime_of(&self.settings, self.keep.whole_lifetime(answer)) {
+            let stale = self.keep.whole_may_be_stale(answer);
+            let entry = entry(&self.settings, answer.clone(), Life { fresh, stale });
             // The cache stores it as well, and counts if that fails.
-            let _ = self
-                .store
-                .offer(key.clone(), entry(&self.settings, answer.clone(), fresh));
+            let _ = self.store.offer(key.clone(), entry);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::service::Core;
 use super::share::Share;
 use super::table::{Boarded, Doors, Table};
 use crate::flight::{Ending, Flight, Seat};
-use crate::lead::Lead;
+use crate::lead::hand_over;
 use crate::oneshot::Oneshot;
 
 pub(super) type Kept<X, S, Req> =
@@ -241,7 +241,7 @@ where
             });
             if late.is_none() {
                 // It panicked, with whatever it held of the lead.
-                parts.lead().hand_over(key);
+                hand_over(parts.lead(), key);
             }
             table.end(key, flight, late.flatten(), &books.flights);
             Ending::Closed
@@ -333,7 +333,7 @@ where
             let parts = &self.core.parts;
             table.end(key, &flight, None, &parts.settings().books.flights);
             drop(flight);
-            parts.lead().hand_over(key);
+            hand_over(parts.lead(), key);
         }
         abandoned
     }

@@ -8,7 +8,7 @@ use tower_service::Service;
 use super::error::SharedFailure;
 use super::rules::{CoalesceRules, is_answer};
 use super::share::Share;
-use crate::lead::{Claim, Lead};
+use crate::lead::{Claim, Lead, hand_over, publish};
 use crate::oneshot::Oneshot;
 
 /// What a flight lands with.
@@ -79,19 +79,19 @@ where
             let tell = lead.listens().then(|| {
                 let lead = lead.clone();
                 move |answer: Option<&<X::Share as Share<S::Response>>::Told>| match answer {
-                    Some(answer) => lead.publish(&key, answer),
-                    None => lead.hand_over(&key),
+                    Some(answer) => publish(&lead, &key, answer),
+                    None => hand_over(&lead, &key),
                 }
             });
             Outcome::Answer(share.keep(response, tell))
         }
         Ok(response) => {
-            lead.hand_over(&key);
+            hand_over(&lead, &key);
             let nobody = None::<fn(Option<&<X::Share as Share<S::Response>>::Told>)>;
             Outcome::Refused(share.keep(response, nobody))
         }
         Err(error) => {
-            lead.hand_over(&key);
+            hand_over(&lead, &key);
             Outcome::Failed(Failure::Own(error.into()))
         }
     }

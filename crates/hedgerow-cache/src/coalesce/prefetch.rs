@@ -16,7 +16,7 @@ use super::share::Share;
 use super::table::{Boarded, Doors};
 use crate::background::Prefetch;
 use crate::flight::{Ending, Mission, Seat};
-use crate::lead::Lead;
+use crate::lead::hand_over;
 
 impl<S, X> Coalesce<S, X> {
     /// Sends a request now that somebody will make later.
@@ -117,7 +117,7 @@ where
                     Outcome::Refused(_) | Outcome::Failed(_) => None,
                 });
                 if late.is_none() {
-                    core.parts.lead().hand_over(key);
+                    hand_over(core.parts.lead(), key);
                 }
                 table.end(
                     key,
@@ -156,7 +156,7 @@ where
             self.table.end(&self.key, &flight, None, &books.flights);
         }
         if abandoned {
-            self.core.parts.lead().hand_over(&self.key);
+            hand_over(self.core.parts.lead(), &self.key);
         }
     }
 }

@@ -10,6 +10,7 @@ use hedgerow_core::BoxError;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
+use super::MAX_FRAMES;
 use super::answer::HttpAnswer;
 use crate::cache::Deposit;
 
@@ -85,7 +86,7 @@ impl Noted {
         } else if let Some(trailers) = frame.trailers_ref() {
             self.answer.trailers = Some(trailers.clone());
         }
-        self.bytes <= self.max
+        self.bytes <= self.max && self.answer.frames.len() <= MAX_FRAMES
     }
 }
 

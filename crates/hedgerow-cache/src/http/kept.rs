@@ -21,16 +21,19 @@ const DEFAULT_BODY: usize = 1 << 20;
 /// [`CacheLayer::http`](crate::CacheLayer::http) sets.
 ///
 /// The caller reads the body as it comes, and its frames are noted; at its end the answer is stored. One that
-/// breaks off, that nobody reads to its end, or whose body is larger than [`max_body`](Self::max_body), is not.
+/// breaks off, that nobody reads to its end, or whose body is larger than [`max_body`](Self::max_body) or comes in more than 65,536 frames, is not.
 /// From the store it comes frame by frame again: an event stream replays as one.
 ///
 /// # What is kept
 ///
 /// | answer | for how long |
 /// | --- | --- |
-/// | 200, 203, 204, 300, 301, 308 | its `max-age`, else the layer's time to live |
+/// | 200, 203, 204, 300, 301, 308 | its `s-maxage`, else its `max-age`, else the layer's time to live |
 /// | 404, 405, 410, 414 | the layer's time for negative answers, if it has one |
 /// | any other; what the judge refuses; one with `Set-Cookie`, `Vary: *`, or `Cache-Control: no-store`, `no-cache` or `private` | not at all |
+///
+/// One with `must-revalidate`, `proxy-revalidate` or `s-maxage` is never served when that is over, whatever the
+/// layer is told about stale ones (RFC 9111 §4.2.4).
 ///
 /// What the service says in `Cache-Control` is passed over with
 /// [`ignore_cache_control`](Self::ignore_cache_control). Other headers in `Vary` have to be in the key
@@ -99,6 +102,10 @@ impl<J> KeptBodies<J> {
 struct Control {
     forbids: bool,
     max_age: Option<u64>,
+    /// That of caches that several share, which goes before the other.
+    s_maxage: Option<u64>,
+    /// What is stale may not be served.
+    strict: bool,
 }
 
 fn control(headers: &HeaderMap) -> Control {
@@ -112,15 +119,19 @@ fn control(headers: &HeaderMap) -> Control {
             let (name, argument) = word.split_once('=').unwrap_or((word, ""));
             match name {
                 "no-store" | "no-cache" | "private" => control.forbids = true,
-                // What cannot be read is stale (RFC 9111 §4.2.1).
-                "max-age" => {
-                    control.max_age = Some(argument.trim_matches('"').parse().unwrap_or(0));
-                }
+                "max-age" => control.max_age = Some(seconds(argument)),
+                "s-maxage" => control.s_maxage = Some(seconds(argument)),
+                "must-revalidate" | "proxy-revalidate" => control.strict = true,
                 _ => {}
             }
         }
     }
     control
+}
+
+/// What cannot be read is stale (RFC 9111 §4.2.1).
+fn seconds(argument: &str) -> u64 {
+    argument.trim_matches('"').parse().unwrap_or(0)
 }
 
 impl<B, J> Keep<Response<B>> for KeptBodies<J>
@@ -134,6 +145,10 @@ where
 
     fn lifetime(&self, response: &Response<B>) -> Lifetime {
         self.head_lifetime(response.status(), response.headers())
+    }
+
+    fn may_be_stale(&self, response: &Response<B>) -> bool {
+        self.head_may_be_stale(response.headers())
     }
 
     fn replay(&self, answer: Arc<HttpAnswer>, from: CacheStatus) -> Self::Kept {
@@ -193,7 +208,7 @@ impl<J> KeptBodies<J> {
         if control.forbids {
             return Lifetime::Never;
         }
-        match (status.as_u16(), control.max_age) {
+        match (status.as_u16(), control.s_maxage.or(control.max_age)) {
             (200 | 203 | 204 | 300 | 301 | 308, Some(0)) => Lifetime::Never,
             (200 | 203 | 204 | 300 | 301 | 308, Some(age)) => {
                 Lifetime::For(Duration::from_secs(age))
@@ -205,6 +220,13 @@ impl<J> KeptBodies<J> {
     }
 }
 
+impl<J> KeptBodies<J> {
+    fn head_may_be_stale(&self, headers: &HeaderMap) -> bool {
+        let control = control(headers);
+        !self.heeds || !(control.strict || control.s_maxage.is_some())
+    }
+}
+
 impl<J: Send + Sync + 'static> KeepWhole<Arc<HttpAnswer>> for KeptBodies<J> {
     fn whole_lifetime(&self, answer: &Arc<HttpAnswer>) -> Lifetime {
         let bytes: usize = answer.frames.iter().map(Bytes::len).sum();
@@ -212,6 +234,10 @@ impl<J: Send + Sync + 'static> KeepWhole<Arc<HttpAnswer>> for KeptBodies<J> {
             return Lifetime::Never;
         }
         self.head_lifetime(answer.status, &answer.headers)
+    }
+
+    fn whole_may_be_stale(&self, answer: &Arc<HttpAnswer>) -> bool {
+        self.head_may_be_stale(&answer.headers)
     }
 }
 

@@ -22,7 +22,7 @@ const DEFAULT_BEHIND: usize = 1 << 20;
 /// [`CoalesceLayer::http`](crate::CoalesceLayer::http) sets.
 ///
 /// Everybody reads at his own pace. What has arrived is kept for those who are behind, up to
-/// [`behind`](Self::behind) bytes; who falls further behind is cut off with a
+/// [`behind`](Self::behind) bytes in 65,536 frames; who falls further behind is cut off with a
 /// [`FellBehind`](crate::FellBehind), and one who had nothing yet of the answer makes a call of its own.
 /// Nobody holds back anybody. Those who come while the answer arrives join it, as long as its first byte is
 /// there. An answer that nobody reads any more is dropped.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use hedgerow_core::{BoxError, caught};
+use hedgerow_core::{BoxError, caught, drop_quietly};
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use slab::Slab;
 
+use super::MAX_FRAMES;
 use super::answer::HttpAnswer;
 use crate::coalesce::{FlightCrashed, SharedFailure};
 
@@ -177,7 +178,7 @@ impl<B> Reel<B> {
     fn push(&mut self, piece: Piece) {
         self.bytes += piece.len();
         self.pieces.push_back(piece);
-        while self.bytes > self.cap && self.pieces.len() > 1 {
+        while (self.bytes > self.cap && self.pieces.len() > 1) || self.pieces.len() > MAX_FRAMES {
             self.drop_first();
         }
         if self.first == 0 {
@@ -254,7 +255,16 @@ where
                 return Poll::Pending;
             };
             drop(reel);
-            if tape.ask(&mut body).is_pending() {
+            let asked = catch_unwind(AssertUnwindSafe(|| tape.ask(&mut body)));
+            let asked = match asked {
+                Ok(asked) => asked,
+                Err(panic) => {
+                    // Its drop may panic as well: one is enough.
+                    drop_quietly(body);
+                    resume_unwind(panic)
+                }
+            };
+            if asked.is_pending() {
                 tape.reel.lock().source = Source::There(body);
                 if tape.bell.has_rung() {
                     tape.bell.ring();
@@ -268,7 +278,8 @@ where
             } else {
                 reel.source = Source::Gone;
                 drop(reel);
-                drop(body);
+                // The others are told whatever it does.
+                drop_quietly(body);
             }
             // This one goes on at once; the others are to look.
             tape.bell.leave(self.id);

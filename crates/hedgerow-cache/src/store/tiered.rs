@@ -1,16 +1,19 @@
 //! A small quick store over a large slow one.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use hedgerow_core::Answer;
 
+use super::writes::{Seen, Writes};
 use super::{Entry, Got, Store, StoreError, StoreStats};
 use crate::clock::Stamp;
 
 /// Asks a near store first and a far one then: memory over a disk, or over Redis.
 ///
-/// What the far one brings is put into the near one. What is stored goes into both, and is acknowledged by
-/// the far one. An error of the near one is no error: the far one has the word. Clones share both.
+/// What the far one brings is put into the near one, unless its key was written meanwhile. What is stored goes
+/// into both, and is acknowledged by the far one. An error of the near one is no error: the far one has the
+/// word. Clones share both.
 ///
 /// # Examples
 ///
@@ -27,6 +30,7 @@ use crate::clock::Stamp;
 pub struct Tiered<N, F> {
     near: N,
     far: Arc<F>,
+    writes: Writes,
 }
 
 impl<N, F> Tiered<N, F> {
@@ -36,6 +40,7 @@ impl<N, F> Tiered<N, F> {
         Self {
             near,
             far: Arc::new(far),
+            writes: Writes::new(),
         }
     }
 
@@ -56,7 +61,7 @@ impl<N, F> Store for Tiered<N, F>
 where
     N: Store + Clone + 'static,
     F: Store<Key = N::Key, Value = N::Value> + 'static,
-    N::Key: Clone + Send + Sync + 'static,
+    N::Key: Clone + Hash + Send + Sync + 'static,
     N::Value: Clone + Send + 'static,
 {
     type Key = N::Key;
@@ -68,44 +73,53 @@ where
             Answer::Now(_) => None,
             Answer::Later(later) => Some(later),
         };
-        let (tiers, key) = (self.clone_parts(), key.clone());
+        let fill = Fill {
+            near: self.near.clone(),
+            seen: self.writes.look(key),
+            key: key.clone(),
+        };
         if near.is_none() {
-            match self.far.get(&key, now) {
-                Answer::Now(got) => return Answer::Now(fill(&tiers.0, key, got)),
+            match self.far.get(key, now) {
+                Answer::Now(got) => return Answer::Now(fill.with(got)),
                 Answer::Later(far) => {
-                    return Answer::Later(Box::pin(async move { fill(&tiers.0, key, far.await) }));
+                    return Answer::Later(Box::pin(async move { fill.with(far.await) }));
                 }
             }
         }
+        let far = self.far.clone();
         Answer::Later(Box::pin(async move {
             if let Some(near) = near
                 && let Ok(Some(entry)) = near.await
             {
                 return Ok(Some(entry));
             }
-            let far = tiers.1.get(&key, now);
-            fill(&tiers.0, key, far.wait().await)
+            let got = far.get(&fill.key, now).wait().await;
+            fill.with(got)
         }))
     }
 
     fn put(&self, key: N::Key, entry: Entry<N::Value>) -> Answer<Result<(), StoreError>> {
+        let writing = self.writes.begin(&key);
         let _ = self.near.offer(key.clone(), entry.clone());
-        self.far.put(key, entry)
+        writing.until(self.far.put(key, entry))
     }
 
     fn offer(&self, key: N::Key, entry: Entry<N::Value>) -> Result<(), StoreError> {
+        let _writing = self.writes.begin(&key);
         let _ = self.near.offer(key.clone(), entry.clone());
         self.far.offer(key, entry)
     }
 
     fn remove(&self, key: &N::Key) -> Answer<Result<(), StoreError>> {
+        let writing = self.writes.begin(key);
         match self.near.remove(key) {
-            Answer::Now(_) => self.far.remove(key),
+            Answer::Now(_) => writing.until(self.far.remove(key)),
             Answer::Later(near) => {
-                let (tiers, key) = (self.clone_parts(), key.clone());
+                let (far, key) = (self.far.clone(), key.clone());
                 Answer::Later(Box::pin(async move {
+                    let _writing = writing;
                     let near = near.await;
-                    tiers.1.remove(&key).wait().await.and(near)
+                    far.remove(&key).wait().await.and(near)
                 }))
             }
         }
@@ -120,19 +134,24 @@ where
     }
 }
 
-impl<N: Clone, F> Tiered<N, F> {
-    fn clone_parts(&self) -> (N, Arc<F>) {
-        (self.near.clone(), self.far.clone())
-    }
+/// The way of what the far store says into the near one.
+struct Fill<N: Store> {
+    near: N,
+    key: N::Key,
+    seen: Seen,
 }
 
-fn fill<N>(near: &N, key: N::Key, got: Got<N::Value>) -> Got<N::Value>
+impl<N> Fill<N>
 where
     N: Store,
+    N::Key: Clone,
     N::Value: Clone,
 {
-    if let Ok(Some(entry)) = &got {
-        let _ = near.offer(key, entry.clone());
+    fn with(self, got: Got<N::Value>) -> Got<N::Value> {
+        let Self { near, key, seen } = self;
+        if let Ok(Some(entry)) = &got {
+            seen.unless_written(|| drop(near.offer(key, entry.clone())));
+        }
+        got
     }
-    got
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
 use hedgerow_cache::{
-    ByteStore, CacheEvent, CacheLayer, CacheStatus, CoalesceLayer, DiskStore, Entry, Got, Lifetime,
-    MemoryStore, Stamp, Store, StoreDeed, StoreError, StoreStats,
+    ByteStore, CacheEvent, CacheLayer, CacheStatus, Clock, CoalesceLayer, DiskStore, Entry, Got,
+    Lifetime, MemoryStore, Stamp, Store, StoreDeed, StoreError, StoreStats,
 };
 use hedgerow_core::testing::{Ping, Pong, contract};
 use hedgerow_core::{Answer, BoxError, Class};
@@ -457,6 +457,89 @@ async fn what_the_stores_queue_has_no_room_for_is_lost_and_counted() {
         (layer.handle().stats().lost, layer.handle().stats().stored),
         (2, 0)
     );
+}
+
+/// A store with more questions than it keeps up with, and one whose code panics.
+#[derive(Clone, Copy)]
+enum Bad {
+    Flooded,
+    Panics,
+}
+
+impl Store for Bad {
+    type Key = u64;
+    type Value = Reply;
+
+    fn get(&self, _: &u64, _: Stamp) -> Answer<Got<Reply>> {
+        Answer::Now(match self {
+            Self::Flooded => Err(StoreError::Full { waiting: 9 }),
+            Self::Panics => Ok(None),
+        })
+    }
+
+    fn put(&self, _: u64, _: Entry<Reply>) -> Answer<Result<(), StoreError>> {
+        match self {
+            Self::Flooded => Answer::Now(Ok(())),
+            Self::Panics => panic!("on purpose"),
+        }
+    }
+
+    fn remove(&self, _: &u64) -> Answer<Result<(), StoreError>> {
+        Answer::Now(Ok(()))
+    }
+
+    fn stats(&self) -> StoreStats {
+        StoreStats::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_a_store_has_no_room_for_is_its_failure_and_no_answer_lost() {
+    let layer = CacheLayer::new(Bad::Flooded).key(whole);
+    assert_eq!(ask(&layer.layer(Backend::of(&[ok(5)])), 7).await, Ok(0));
+    let stats = layer.handle().stats();
+    assert_eq!((stats.store_failures, stats.lost, stats.stored), (1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_takes_no_answer_from_its_caller() {
+    let layer = CacheLayer::new(Bad::Panics).key(whole);
+    assert_eq!(ask(&layer.layer(Backend::of(&[ok(5)])), 7).await, Ok(0));
+    let stats = layer.handle().stats();
+    assert_eq!((stats.store_failures, stats.stored), (1, 0));
+}
+
+/// A clock that was set back by a year, while what was stored before is still on disk.
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_the_future_is_not_fresh_until_then() {
+    let now = Clock::new().now();
+    let year = secs(365 * 24 * 3_600);
+    let store = MemoryStore::<u64, Reply>::entries(100);
+    let stored = now.after(year);
+    let entry = Entry {
+        value: ("old", 7, 99),
+        stored,
+        fresh_until: stored.after(secs(60)),
+        keep_until: stored.after(secs(60)),
+    };
+    store.put(7, entry).wait().await.unwrap();
+    let backend = Backend::of(&[ok(5)]);
+    let layer = CacheLayer::new(store.clone()).key(whole).ttl(secs(60));
+    let coalesced = CoalesceLayer::new(whole).lead(layer.lead());
+    assert_eq!(ask(&layer.layer(backend.clone()), 7).await, Ok(0));
+    assert_eq!(ask(&layer.layer(backend.clone()), 7).await, Ok(0));
+    store.put(7, entry).wait().await.unwrap();
+    let answer = coalesced.layer(backend.clone()).oneshot(7).await.unwrap();
+    assert_eq!(answer.2, 1);
+    // Clocks of several hosts differ by a little.
+    let near = Entry {
+        value: ("old", 8, 99),
+        stored: now.after(secs(5)),
+        fresh_until: now.after(secs(65)),
+        ..entry
+    };
+    store.put(8, near).wait().await.unwrap();
+    assert_eq!(ask(&layer.layer(backend), 8).await, Ok(99));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,20 @@
 //! Whose failure it is, when a flight fails.
 
-use std::panic::AssertUnwindSafe;
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::join_all;
 use futures::poll;
-use hedgerow_cache::{CoalesceLayer, FlightCrashed, OnFailure, SharedFailure};
+use hedgerow_cache::{Claim, CoalesceLayer, FlightCrashed, Lead, OnFailure, SharedFailure};
 use hedgerow_core::testing::{Ping, Probe};
-use hedgerow_core::{Budget, Class, cause_ref};
+use hedgerow_core::{Answer, Budget, Class, cause_ref};
+use tokio::time::{sleep, timeout};
 use tower::{Layer, ServiceExt};
 
-use crate::support::{Backend, Down, Reply, down, is_down, ms, ok};
+use crate::support::{Backend, Down, NEVER, Reply, down, is_down, ms, ok, secs};
 
 #[tokio::test(start_paused = true)]
 async fn followers_try_once_more_together_and_the_leader_gets_the_failure() {
@@ -134,4 +138,94 @@ async fn a_panic_without_a_budget_is_a_typed_error_for_the_others() {
     assert!(leader.await.is_err());
     let error = follower.await.unwrap_err();
     assert!(cause_ref::<FlightCrashed>(&*error).is_some(), "{error:?}");
+}
+
+/// A lead that panics whatever it is told.
+struct Fragile;
+
+impl Lead<u64, Reply> for Fragile {
+    fn claim(&self, _: &u64) -> Answer<Claim<Reply>> {
+        Answer::Now(Claim::Lead)
+    }
+
+    fn publish(&self, _: &u64, _: &Reply) {
+        panic!("on purpose");
+    }
+
+    fn hand_over(&self, _: &u64) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lead_that_panics_takes_no_answer_and_no_failure_from_anybody() {
+    for (act, fails) in [(down(10), true), (ok(10), false)] {
+        let layer = CoalesceLayer::new(|id: &u64| Some(*id)).lead(Fragile);
+        let service = layer.layer(Backend::of(&[act]));
+        let calls = (0..5).map(|_| AssertUnwindSafe(service.clone().oneshot(7)).catch_unwind());
+        let results = timeout(secs(5), join_all(calls))
+            .await
+            .expect("nobody hangs");
+        for result in results {
+            let result = result.expect("the lead's panic is its own");
+            assert_eq!(result.as_ref().is_err_and(is_down), fails, "{result:?}");
+            assert_eq!(result.is_err(), fails);
+        }
+        assert_eq!(layer.handle().stats().flights, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lead_that_panics_does_not_reach_whoever_drops_a_call() {
+    let backend = Backend::of(&[NEVER]);
+    let layer = CoalesceLayer::new(|id: &u64| Some(*id)).lead(Fragile);
+    let mut call = Box::pin(layer.layer(backend.clone()).oneshot(7));
+    assert!(poll!(&mut call).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(call))).is_ok());
+    let stats = layer.handle().stats();
+    assert_eq!((stats.cancelled, stats.flights, backend.alive()), (1, 0, 0));
+}
+
+/// A key that cannot be hashed for a while.
+#[derive(Clone)]
+struct Brittle(u64, Arc<AtomicBool>);
+
+impl PartialEq for Brittle {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Brittle {}
+
+impl Hash for Brittle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        assert!(!self.1.load(Ordering::Relaxed), "on purpose");
+        self.0.hash(state);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_flight_lands_leaves_nobody_waiting() {
+    let breaks = Arc::new(AtomicBool::new(false));
+    let flag = breaks.clone();
+    let layer = CoalesceLayer::new(move |id: &u64| Some(Brittle(*id, flag.clone())));
+    let backend = Backend::of(&[ok(10)]);
+    let service = layer.layer(backend.clone());
+    let calls = (0..5).map(|_| AssertUnwindSafe(service.clone().oneshot(7)).catch_unwind());
+    let (results, ()) = tokio::join!(timeout(secs(5), join_all(calls)), async {
+        sleep(ms(5)).await;
+        breaks.store(true, Ordering::Relaxed);
+        sleep(ms(10)).await;
+        breaks.store(false, Ordering::Relaxed);
+    });
+    let results = results.expect("nobody hangs");
+    let panicked = results.iter().filter(|result| result.is_err()).count();
+    assert_eq!(panicked, 1, "the panic belongs to whoever drove the flight");
+    for result in results.into_iter().flatten() {
+        assert_eq!(result.unwrap(), ("answer", 7, 0));
+    }
+    // What has landed is no flight to the next one.
+    assert_eq!(service.oneshot(7).await.unwrap(), ("answer", 7, 1));
+    assert_eq!(layer.handle().stats().flights, 0);
 }

@@ -198,6 +198,8 @@ async fn what_may_be_kept_is_told_by_status_and_headers() {
         (200, "cache-control", "max-age=60, private"),
         (200, "cache-control", "no-cache"),
         (200, "cache-control", "max-age=0"),
+        (200, "cache-control", "max-age=60, s-maxage=0"),
+        (200, "cache-control", "s-maxage=, max-age=60"),
         (200, "set-cookie", "a=b"),
         (200, "vary", "*"),
         (206, "x", "y"),
@@ -221,6 +223,7 @@ async fn what_may_be_kept_is_told_by_status_and_headers() {
         (200, "x", "y"),
         (301, "x", "y"),
         (200, "cache-control", "public, max-age=5"),
+        (200, "cache-control", "max-age=50, s-maxage=5"),
     ] {
         let ticker = with_head(move |_| Response::builder().status(status).header(name, value));
         let service = layer().layer(ticker.clone());
@@ -244,6 +247,53 @@ async fn what_may_be_kept_is_told_by_status_and_headers() {
     ask(&service, get("/a")).await;
     ask(&service, get("/a")).await;
     assert_eq!(ticker.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_be_asked_for_again_is_never_served_stale() {
+    for (control, stale) in [
+        ("max-age=5", true),
+        ("max-age=5, must-revalidate", false),
+        ("Proxy-Revalidate, max-age=5", false),
+        ("s-maxage=5", false),
+    ] {
+        let ticker = with_head(move |call| {
+            let status = if call == 0 { 200 } else { 503 };
+            let head = Response::builder().status(status);
+            head.header("cache-control", control)
+        });
+        let layer = layer()
+            .stale_while_revalidate(secs(30))
+            .stale_if_error(secs(60));
+        let service = layer.layer(ticker);
+        ask(&service, get("/a")).await;
+        sleep(ms(5_001)).await;
+        let (_, frames) = ask(&service, get("/a")).await;
+        assert_eq!(frames[0] == "0.0 ", stale, "{control}");
+        // Nor does it stand in.
+        sleep(secs(40)).await;
+        let (_, frames) = ask(&service, get("/a")).await;
+        assert_eq!(frames[0] == "0.0 ", stale, "{control}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_very_many_frames_passes_whole_and_is_not_stored() {
+    let mut ticker = Ticker::new(0, 0);
+    ticker.frames = Arc::new(|_| std::iter::once(data("a")).chain(flood()).collect());
+    let layer = layer();
+    let service = layer.layer(ticker.clone());
+    for _ in 0..2 {
+        let (_, frames) = ask(&service, get("/a")).await;
+        assert_eq!(frames.len(), FLOOD + 1);
+    }
+    assert_eq!((ticker.calls(), layer.handle().stats().stored), (2, 0));
+}
+
+const FLOOD: usize = 1 << 16;
+
+fn flood() -> impl Iterator<Item = crate::wire::Said> {
+    (0..FLOOD).map(|_| data(""))
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,16 @@
 //! HTTP answers that several read while they arrive.
 
-use std::sync::atomic::Ordering;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use futures::future::join_all;
 use hedgerow_cache::{CoalesceLayer, FellBehind, FlightCrashed, SharedBodies};
 use hedgerow_core::{BoxError, cause_ref};
 use http::{HeaderMap, Response};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use proptest::prelude::*;
 use tokio::sync::mpsc;
@@ -179,14 +182,14 @@ async fn nobody_joins_when_the_first_byte_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn errors_trailers_and_heads_reach_everybody() {
     let mut ticker = Ticker::new(0, 10);
-    ticker.head = std::sync::Arc::new(|_| {
+    ticker.head = Arc::new(|_| {
         Response::builder()
             .status(203)
             .header("x", "y")
             .body(())
             .unwrap()
     });
-    ticker.frames = std::sync::Arc::new(|call| {
+    ticker.frames = Arc::new(|call| {
         let mut trailers = HeaderMap::new();
         trailers.insert("t", "1".parse().unwrap());
         let end = if call == 0 {
@@ -225,7 +228,7 @@ async fn errors_trailers_and_heads_reach_everybody() {
 #[tokio::test(start_paused = true)]
 async fn a_503_is_a_failure_of_the_flight() {
     let mut ticker = Ticker::new(1, 10);
-    ticker.head = std::sync::Arc::new(|call| {
+    ticker.head = Arc::new(|call| {
         Response::builder()
             .status(if call == 0 { 503 } else { 200 })
             .body(())
@@ -253,13 +256,13 @@ async fn a_503_is_a_failure_of_the_flight() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_panics_is_an_error_for_the_others() {
     struct Panics;
-    impl http_body::Body for Panics {
+    impl Body for Panics {
         type Data = Bytes;
         type Error = BoxError;
         fn poll_frame(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
             panic!("on purpose")
         }
     }
@@ -271,6 +274,118 @@ async fn a_body_that_panics_is_an_error_for_the_others() {
     assert!(futures::FutureExt::catch_unwind(doomed).await.is_err());
     let error = read(other.into_body()).await.unwrap_err();
     assert!(cause_ref::<FlightCrashed>(&*error).is_some());
+}
+
+/// A body that ends, or panics, when it is asked, and whose drop panics.
+struct Bomb {
+    panics: bool,
+    /// What happens while it is asked.
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
+}
+
+type Meanwhile = Box<dyn FnMut() + Send>;
+
+impl Body for Bomb {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Said>> {
+        if let Some(meanwhile) = &mut *self.meanwhile.lock().unwrap() {
+            meanwhile();
+        }
+        assert!(!self.panics, "on purpose");
+        Poll::Ready(None)
+    }
+}
+
+type Said = Result<Frame<Bytes>, BoxError>;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose, when dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_drop_panics_leaves_no_reader_waiting() {
+    for panics in [false, true] {
+        let meanwhile = Arc::<Mutex<Option<Meanwhile>>>::default();
+        let shared = meanwhile.clone();
+        let backend = tower::service_fn(move |_: Asked| {
+            let meanwhile = shared.clone();
+            async move { Ok::<_, BoxError>(Response::new(Bomb { panics, meanwhile })) }
+        });
+        let service = CoalesceLayer::new(by_path).http().layer(backend);
+        let (one, other) = tokio::join!(
+            service.clone().oneshot(get("/a")),
+            service.clone().oneshot(get("/a"))
+        );
+        let one = one.unwrap().into_body();
+        let woken = Arc::new(AtomicUsize::new(0));
+        let mut other = Box::pin(other.unwrap().into_body());
+        // While one asks the body, the other comes and has to wait.
+        let counted = Waker::from(Arc::new(Counts(woken.clone())));
+        let seen = Arc::new(Mutex::new(None));
+        let told = seen.clone();
+        *meanwhile.lock().unwrap() = Some(Box::new(move || {
+            let polled = other
+                .as_mut()
+                .poll_frame(&mut Context::from_waker(&counted));
+            *told.lock().unwrap() = Some(polled.is_pending());
+        }));
+        let doomed = std::panic::AssertUnwindSafe(read(one));
+        let result = futures::FutureExt::catch_unwind(doomed).await;
+        assert_eq!(*seen.lock().unwrap(), Some(true));
+        assert_eq!(result.is_err(), panics, "its end was told before");
+        assert!(
+            woken.load(Ordering::Relaxed) > 0,
+            "the other one is never woken"
+        );
+    }
+}
+
+struct Counts(Arc<AtomicUsize>);
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_small_frames_is_kept_within_a_bound() {
+    /// Lives as long as the frame that it is in.
+    struct Alive(Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Alive {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    const FRAMES: usize = 200_000;
+    let (tell, told) = mpsc::unbounded_channel();
+    let alive = Arc::new(AtomicUsize::new(0));
+    let body = Arc::new(Mutex::new(Some(Told(told))));
+    let backend = tower::service_fn(move |_: Asked| {
+        let body = body.lock().unwrap().take();
+        async move {
+            body.map(Response::new)
+                .ok_or_else(|| BoxError::from("one call"))
+        }
+    });
+    let service = CoalesceLayer::new(by_path).http().layer(backend);
+    let mut body = service.oneshot(get("/a")).await.unwrap().into_body();
+    for _ in 0..FRAMES {
+        alive.fetch_add(1, Ordering::Relaxed);
+        tell.send(Bytes::from_owner(Alive(alive.clone()))).unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    let kept = alive.load(Ordering::Relaxed);
+    assert!(kept <= 1 << 16, "{kept} empty frames are kept");
 }
 
 proptest! {
@@ -287,8 +402,8 @@ proptest! {
             .enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let (tell, told) = mpsc::unbounded_channel();
-            let body = std::sync::Mutex::new(Some(Told(told)));
-            let body = std::sync::Arc::new(body);
+            let body = Mutex::new(Some(Told(told)));
+            let body = Arc::new(body);
             let backend = tower::service_fn(move |_: Asked| {
                 let body = body.lock().unwrap().take();
                 async move { body.map(Response::new).ok_or_else(|| BoxError::from("one call")) }
@@ -312,8 +427,8 @@ proptest! {
                     2 => if at < readers.len() {
                         let (body, seen) = &mut readers[at];
                         match futures::poll!(body.frame()) {
-                            std::task::Poll::Pending => prop_assert_eq!(*seen, sent, "there is more"),
-                            std::task::Poll::Ready(Some(Ok(frame))) => {
+                            Poll::Pending => prop_assert_eq!(*seen, sent, "there is more"),
+                            Poll::Ready(Some(Ok(frame))) => {
                                 let data = frame.into_data().unwrap();
                                 prop_assert_eq!(&*data, &vec![*seen as u8; 1 + *seen % 13][..]);
                                 let kept: usize = (*seen..asked).map(|n| 1 + n % 13).sum();
@@ -321,13 +436,13 @@ proptest! {
                                 *seen += 1;
                                 asked = asked.max(*seen);
                             }
-                            std::task::Poll::Ready(Some(Err(error))) => {
+                            Poll::Ready(Some(Err(error))) => {
                                 prop_assert!(cause_ref::<FellBehind>(&*error).is_some(), "{error:?}");
                                 let unread: usize = (*seen..sent).map(|n| 1 + n % 13).sum();
                                 prop_assert!(unread > bound, "cut with {unread} unread of {bound}");
                                 drop(readers.remove(at));
                             }
-                            std::task::Poll::Ready(None) => prop_assert!(false, "it goes on"),
+                            Poll::Ready(None) => prop_assert!(false, "it goes on"),
                         }
                     },
                     _ => if at < readers.len() {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use hedgerow_cache::testing::{durability_contract, store_contract};
-use hedgerow_cache::{ByteStore, DiskStore, MemoryStore, Store, StoreError, Tiered};
+use hedgerow_cache::{
+    ByteStore, DiskStore, Entry, Got, MemoryStore, Stamp, Store, StoreError, StoreStats, Tiered,
+};
+use hedgerow_core::Answer;
 use tempfile::tempdir;
 
 fn entries() -> MemoryStore<u64, String> {
@@ -57,7 +60,6 @@ async fn tiers_keep_the_contract() {
 
 #[tokio::test]
 async fn what_the_far_store_brings_is_kept_near() {
-    use hedgerow_cache::{Entry, Stamp};
     let at = Stamp::from_millis;
     let entry = Entry {
         value: "far".to_owned(),
@@ -78,9 +80,65 @@ async fn what_the_far_store_brings_is_kept_near() {
     assert_eq!(near.get(&1, at(3)).wait().await.unwrap(), None);
 }
 
+/// A store that reads and writes at once, and answers a question later.
+struct Slow(MemoryStore<u64, String>);
+
+impl Store for Slow {
+    type Key = u64;
+    type Value = String;
+
+    fn get(&self, key: &u64, now: Stamp) -> Answer<Got<String>> {
+        let got = self.0.get(key, now);
+        Answer::Later(Box::pin(async move {
+            tokio::task::yield_now().await;
+            got.wait().await
+        }))
+    }
+
+    fn put(&self, key: u64, entry: Entry<String>) -> Answer<Result<(), StoreError>> {
+        self.0.put(key, entry)
+    }
+
+    fn remove(&self, key: &u64) -> Answer<Result<(), StoreError>> {
+        self.0.remove(key)
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.0.stats()
+    }
+}
+
+#[tokio::test]
+async fn an_old_answer_of_the_far_store_undoes_no_write_that_was_acknowledged() {
+    let at = Stamp::from_millis;
+    let entry = |text: &str| Entry {
+        value: text.to_owned(),
+        stored: at(0),
+        fresh_until: at(5),
+        keep_until: at(9),
+    };
+    type Write = fn(&Tiered<MemoryStore<u64, String>, Slow>, Entry<String>);
+    let writes: [(Write, Option<&str>); 3] = [
+        (|tiers, new| drop(tiers.put(1, new)), Some("new")),
+        (|tiers, new| tiers.offer(1, new).unwrap(), Some("new")),
+        (|tiers, _| drop(tiers.remove(&1)), None),
+    ];
+    for (write, wanted) in writes {
+        let far = Slow(entries());
+        far.0.put(1, entry("old")).wait().await.unwrap();
+        let tiers = Tiered::new(entries(), far);
+        let mut reads = Box::pin(tiers.get(&1, at(3)).wait());
+        assert!(futures::poll!(&mut reads).is_pending());
+        // In memory it is done, and acknowledged, at once.
+        write(&tiers, entry("new"));
+        reads.await.unwrap();
+        let found = tiers.get(&1, at(3)).wait().await.unwrap();
+        assert_eq!(found.map(|entry| entry.value).as_deref(), wanted);
+    }
+}
+
 #[tokio::test]
 async fn an_entry_that_does_not_fit_is_refused_and_the_old_one_is_gone() {
-    use hedgerow_cache::{Entry, Stamp};
     let at = Stamp::from_millis;
     let entry = |bytes: usize| Entry {
         value: "x".repeat(bytes),

@@ -66,6 +66,8 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// Headers are bounded, by 8 to 16 KiB in most clients: beyond that they see no status at all.
+const MOST_MESSAGE: usize = 2_048;
 
 impl RefusalKind {
     /// The status that HTTP has for it.
@@ -146,14 +148,16 @@ impl Refusal {
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, text);
         if let Some(after) = self.after() {
-            let secs = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            let more = u64::from(after.subsec_nanos() > 0);
+            let secs = after.as_secs().saturating_add(more);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis(after)));
         }
         answer
     }
 
-    /// As a gRPC answer without a message ("trailers only").
+    /// As a gRPC answer without a message ("trailers only"). Of a long text its first 2 KiB, as headers write
+    /// it.
     #[must_use]
     pub fn to_grpc<B: Default>(&self) -> Response<B> {
         let mut answer = Response::new(B::default());
@@ -173,7 +177,7 @@ impl Refusal {
         answer
     }
 
-    /// As a status of tonic's, with the pushback in its metadata.
+    /// As a status of tonic's, with the pushback in its metadata. tonic writes the whole text into a header.
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn to_status(&self) -> tonic::Status {
@@ -200,15 +204,23 @@ fn millis(after: Duration) -> u64 {
     u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// What gRPC lets stand in a message: printable ASCII but `%`.
+/// As much of a text as a header carries, as gRPC has it there: printable ASCII but `%`. What is too long ends
+/// behind a letter.
 fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if (b' '..=b'~').contains(&byte) && byte != b'%' {
-            encoded.push(byte.into());
-        } else {
-            // A `String` takes whatever is written.
-            let _ = write!(encoded, "%{byte:02X}");
+    let mut encoded = String::new();
+    for letter in text.chars() {
+        let before = encoded.len();
+        for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
+            if (b' '..=b'~').contains(&byte) && byte != b'%' {
+                encoded.push(byte.into());
+            } else {
+                // A `String` takes whatever is written.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+        if encoded.len() > MOST_MESSAGE {
+            encoded.truncate(before);
+            break;
         }
     }
     encoded
@@ -223,6 +235,19 @@ mod tests {
         assert_eq!(percent_encoded("100 % ü\n"), "100 %25 %C3%BC%0A");
         let answer: Response<()> = Refusal::new(RefusalKind::Internal, "100 % ü\n").to_grpc();
         assert_eq!(answer.headers()["grpc-message"], "100 %25 %C3%BC%0A");
+    }
+
+    #[test]
+    fn a_text_of_any_length_leaves_room_for_the_status() {
+        for text in ["x", "ü", "%", "🦔"] {
+            let answer: Response<()> =
+                Refusal::new(RefusalKind::Internal, text.repeat(100_000)).to_grpc();
+            let message = &answer.headers()[GRPC_MESSAGE];
+            let letter = percent_encoded(text).len();
+            assert!(message.len() <= 2_048 && message.len() > 2_048 - letter);
+            assert_eq!(message.len() % letter, 0, "{text:?} is whole to its end");
+            assert_eq!(answer.headers()[GRPC_STATUS], "13");
+        }
     }
 
     #[test]
@@ -243,7 +268,16 @@ mod tests {
         assert_eq!(after(1), ["1", "1", "1"]);
         assert_eq!(after(2_000_000_000), ["2", "2000", "2000"]);
         assert_eq!(after(2_000_000_001), ["3", "2001", "2001"]);
+    }
+
+    #[test]
+    fn the_longest_wait_is_as_long_as_numbers_go() {
         let longest = Refusal::new(RefusalKind::TooMany, "").retry_after(Duration::MAX);
-        let _: Response<()> = longest.to_grpc();
+        let most = u64::MAX.to_string();
+        let answer: Response<()> = longest.to_grpc();
+        assert_eq!(answer.headers()[GRPC_PUSHBACK], most);
+        let answer: Response<String> = longest.to_http();
+        assert_eq!(answer.headers()[header::RETRY_AFTER], most);
+        assert_eq!(answer.headers()[RETRY_AFTER_MS], most);
     }
 }

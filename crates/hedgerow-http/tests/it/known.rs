@@ -234,6 +234,12 @@ fn an_error_in_a_chat_is_worth_what_its_type_or_code_says() {
         r#"{"message":"invalid_request_error, 400"}"#,
         r#""internal""#,
         "{}",
+        // Somebody's own numbers, such as gRPC's UNAVAILABLE: not known, as their names would not be.
+        r#"{"message":"try again","code":14}"#,
+        r#"{"message":"try again","code":0}"#,
+        r#"{"message":"try again","code":1040}"#,
+        r#"{"message":"try again","code":70000}"#,
+        r#"{"message":"try again","code":-1}"#,
     ] {
         assert_eq!(of(retry), RETRY, "{retry}");
     }
@@ -243,6 +249,7 @@ fn an_error_in_a_chat_is_worth_what_its_type_or_code_says() {
         r#"{"message":"bad","code":400}"#,
         r#"{"message":"bad","code":"401"}"#,
         r#"{"message":"no","code":501}"#,
+        r#"{"type":"invalid_request_error","code":3}"#,
     ] {
         assert_eq!(of(last), FINAL, "{last}");
     }

@@ -111,13 +111,14 @@ impl Failure<'_> {
 }
 
 pub(super) fn class_of(kind: Option<&str>, code: Option<&Code<'_>>) -> Class {
+    // Other numbers are somebody's own, such as gRPC's: they say no more than a word that is not known.
     let name = match code {
-        Some(Code::Status(status)) => return class_of_status(*status),
+        Some(Code::Status(status @ 400..=599)) => return class_of_status(*status),
         Some(Code::Name(name)) => match name.parse() {
             Ok(status @ 400..=599) => return class_of_status(status),
             _ => Some(&**name),
         },
-        Some(Code::Other(_)) | None => None,
+        Some(Code::Status(_) | Code::Other(_)) | None => None,
     };
     match Blame::of(kind, name) {
         Blame::Spent | Blame::Request => Class::Fatal,
@@ -126,7 +127,7 @@ pub(super) fn class_of(kind: Option<&str>, code: Option<&Code<'_>>) -> Class {
 }
 
 fn class_of_status(status: u16) -> Class {
-    let passes = matches!(status, 408 | 409 | 429 | 500..) && status != 501;
+    let passes = matches!(status, 408 | 409 | 429 | 500..=599) && status != 501;
     if passes {
         Class::RETRYABLE
     } else {
