@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use hedgerow::Budget;
 use hedgerow_gateway::KeyStyle;
 use hedgerow_sim::{Law, Load, Scenario};
@@ -41,14 +41,16 @@ pub(crate) struct ServeArgs {
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = true)]
+#[group(skip)]
+#[command(group = ArgGroup::new("from").required(true))]
 pub(crate) struct Source {
     /// The file with everything: see `hedgerow schema`, and `hedgerow explain`.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["upstream", "key_style", "key_env"])]
+    #[arg(long, value_name = "FILE", group = "from", conflicts_with_all = ["key_style", "key_env"])]
     pub(crate) config: Option<PathBuf>,
 
-    /// Without a file: the address of the one upstream, with its /v1, as an SDK is told it.
-    #[arg(long, value_name = "URL")]
+    /// Without a file: the address of the one upstream, with its /v1, as an SDK is told it. One that
+    /// does not end in /v1 gets the client's whole path behind it, with the /v1.
+    #[arg(long, value_name = "URL", group = "from")]
     pub(crate) upstream: Option<String>,
 
     /// How the key is sent to it: authorization, `x_api_key`, `api_key`, client (what the client has sent is
@@ -67,6 +69,8 @@ pub(crate) struct Source {
 }
 
 /// Says whether a gateway's file can be served: every mistake at once, with its line.
+///
+/// Served from here: the environment has to hold the keys that the file names.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FileArgs {
     /// The file.
@@ -75,6 +79,8 @@ pub(crate) struct FileArgs {
 }
 
 /// Prints the layers that each route gets, from the outside in, with what holds by default, and warnings.
+///
+/// As for `check`, the environment has to hold the keys that the file names.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]

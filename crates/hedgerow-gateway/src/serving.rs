@@ -57,8 +57,9 @@ pub(crate) fn check(file: &Path) -> Result<(), ServeError> {
     let text = match warnings {
         0 => format!("{}: fine\n", file.display()),
         n => format!(
-            "{}: can be served, with {n} warnings: see `hedgerow explain`\n",
-            file.display()
+            "{}: can be served, with {n} warning{}: see `hedgerow explain --config {0}`\n",
+            file.display(),
+            if n == 1 { "" } else { "s" }
         ),
     };
     Ok(print(&text)?)

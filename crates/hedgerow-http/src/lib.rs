@@ -10,7 +10,7 @@
 //! * [`SendDeadlineLayer`] and [`ReceiveDeadlineLayer`] take a deadline from one process to another.
 //! * [`RespondLayer`] turns errors into answers.
 //! * [`sse`] reads server-sent events from chunks and bodies that are cut anywhere.
-//! * `GrpcLayer` (feature `tonic`) puts both, and a layer of your choice, around a tonic channel.
+//! * `GrpcLayer` (feature `tonic`) puts the first two, and a layer of your choice, around a tonic channel.
 //!
 //! # Features
 //!

@@ -6,8 +6,8 @@ use std::io;
 use hedgerow_core::BoxError;
 use hedgerow_http::{Refusal, RefusalKind, RespondLayer, Sent, StreamBroken, sent};
 
-/// What `error` means to the caller of a server: every error of hedgerow's own, and failures of what is
-/// asked further on.
+/// What `error` means to the caller of a server: errors of hedgerow's own, and failures of what is asked
+/// further on.
 ///
 /// The outermost error of the chain that is known decides:
 ///
@@ -17,11 +17,16 @@ use hedgerow_http::{Refusal, RefusalKind, RespondLayer, Sent, StreamBroken, sent
 /// | `Overloaded`, by a limit of concurrency, a closed gate, a ledger out of reach, no resource | [`Overloaded`](RefusalKind::Overloaded), with its `retry_after` |
 /// | `Overloaded`, because the deadline passed; because the caller cancelled; because it never fits | [`TimedOut`](RefusalKind::TimedOut); [`Cancelled`](RefusalKind::Cancelled); [`TooLarge`](RefusalKind::TooLarge) |
 /// | `TimedOut`, `DeadlineExceeded`, alone or in a `RetryExhausted` | [`TimedOut`](RefusalKind::TimedOut) |
+/// | `RetryExhausted` | what the error in it means; if that is not known [`Overloaded`](RefusalKind::Overloaded) where the service was not ready again, else [`TimedOut`](RefusalKind::TimedOut) |
 /// | `BoxedRaceError` ([`RaceError::boxed`](crate::RaceError::boxed)): timed out; cancelled | [`TimedOut`](RefusalKind::TimedOut); [`Cancelled`](RefusalKind::Cancelled) |
 /// | the same, all lost | what the primary's error means, or [`Upstream`](RefusalKind::Upstream) |
 /// | `Cancelled` of `complete` | [`Cancelled`](RefusalKind::Cancelled) |
 /// | [`StreamBroken`], a request that was never [`sent`](fn@sent), a connection that broke | [`Upstream`](RefusalKind::Upstream) |
-/// | anything else | [`Internal`](RefusalKind::Internal) |
+/// | `SharedFailure`, `BatchError::Failed` | what the error in it means |
+/// | anything else, such as the other `BatchError`s, `FlightCrashed`, a `BehindDeadline` | [`Internal`](RefusalKind::Internal) |
+///
+/// To give another kind to one of them, look for it by [`cause_ref`](crate::cause_ref) in a function of your
+/// own, call this one for the rest, and hand it to [`RespondLayer::new`].
 ///
 /// The text is the error's own where it is ours. Of other errors it says nothing: what they tell is for
 /// the server's log.

@@ -78,7 +78,8 @@ const MOST_REFRESHES: u64 = 1_000_000;
 ///
 /// Outside of everything that costs: of a coalescer, retry, hedge and admission. A hit takes no permit, no
 /// token and no readiness. Inside of a deadline. It does not join identical calls: put a
-/// [`CoalesceLayer`](crate::CoalesceLayer) with this layer's [`lead`](Self::lead) right beneath.
+/// [`CoalesceLayer`](crate::CoalesceLayer) with this layer's [`lead`](Self::lead) right beneath, or without
+/// it under `.http()`.
 ///
 /// # Readiness, clones and drop
 ///
@@ -313,6 +314,9 @@ impl<St, P, H, Rec> CacheLayer<St, P, H, Rec> {
 
     /// For the [`CoalesceLayer`](crate::CoalesceLayer) right beneath, with the same key and judge: it looks
     /// into the store once more before it sends, and stores before others may send.
+    ///
+    /// For answers that are stored as they are shared, by a clone. Under `.http()` they are not, and the compiler
+    /// refuses it (E0599 at the first call): leave it out there.
     #[must_use]
     pub fn lead(&self) -> StoreLead<St, H> {
         StoreLead {

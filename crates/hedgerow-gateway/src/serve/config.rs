@@ -43,7 +43,8 @@ use super::plan::Plan;
 #[schemars(description = "A gateway in front of OpenAI- and Anthropic-compatible upstreams.")]
 #[non_exhaustive]
 pub struct GatewayConfig {
-    /// Where it listens: an address with a port; port 0 is any that is free.
+    /// Where it listens: an address with a port; port 0 is any that is free. A change is taken at the next
+    /// start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "127.0.0.1:8080"))]
     pub listen: Option<String>,
@@ -94,7 +95,8 @@ pub struct GatewayConfig {
 pub struct UpstreamConfig {
     /// What it is called in this file: letters, digits, `-` and `_`.
     pub name: String,
-    /// Its address as an SDK is told it, with its `/v1`.
+    /// Its address as an SDK is told it, with its `/v1`. One that does not end in `/v1` gets the client's
+    /// whole path behind it, with the `/v1`.
     pub url: String,
     /// The environment variable that holds its key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,12 +175,15 @@ pub struct RouteConfig {
     pub upstream: Option<String>,
     /// What a client may set by a header of its request; what is not allowed is not read.
     pub allow: Vec<Allowed>,
-    /// How long a call may take in all; "none" for no limit.
+    /// How long a call may take in all; "none" for no limit. Written without layers, it is all that holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-default" = "\"10m\" if layers are written"))]
     pub total_timeout: Option<TotalTimeout>,
     /// The layers, from the outside in. With none written, and no `total_timeout`, those of a client of a
-    /// language model hold (`StackConfig::llm_client`) where the path is a model's, and none elsewhere.
+    /// language model hold (`StackConfig::llm_client`) where the path is a model's, those of any other client
+    /// (`StackConfig::http_client`) for "/v1/models" and what is beneath, and none elsewhere. What is written
+    /// takes their place as a whole. A request to a model is a POST: beneath a hedge or a retry it is sent
+    /// twice only with `idempotent_paths` and `replay_body` outside of them.
     #[serde(rename = "layer")]
     pub layers: Vec<LayerConfig>,
 }

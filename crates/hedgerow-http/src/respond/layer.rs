@@ -18,7 +18,7 @@ use super::refusal::{Refusal, RefusalKind};
 
 /// Says what an error means to the caller of a server. Implemented for functions.
 ///
-/// The facade `hedgerow` has one that knows every error of hedgerow's own: `hedgerow::refusal`.
+/// The facade `hedgerow` has one that knows errors of hedgerow's own: `hedgerow::refusal`, with a table of them.
 pub trait Explain: Clone {
     /// What is said to the caller.
     fn explain(&self, error: &BoxError) -> Refusal;

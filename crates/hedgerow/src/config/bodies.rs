@@ -32,7 +32,7 @@ pub struct ReplayBodyConfig {
 #[schemars(description = "Lets requests to these paths be sent twice, whatever their method.")]
 #[non_exhaustive]
 pub struct IdempotentPathsConfig {
-    /// Each like "/package.Service/Method", or "/package.Service/*" for all methods of a service.
+    /// Each like "/package.Service/Method", or "/package.Service/*" for all methods of a service; a wildcard is one part of a path.
     pub paths: Vec<String>,
 }
 
