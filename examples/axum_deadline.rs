@@ -9,14 +9,16 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::Router;
+use axum::body::Bytes;
 use axum::http::{Request, StatusCode, Uri};
-use axum::{Router, error_handling::HandleErrorLayer};
-use hedgerow::{BoxError, Deadline, DeadlineLayer, RetryLayer};
+use hedgerow::{
+    BoxError, DeadlineHeader, DeadlineLayer, ReceiveDeadlineLayer, RetryLayer, responding,
+};
 use http_body_util::Empty;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::{net::TcpListener, sync::mpsc, time::Instant};
-use tower::{Layer, ServiceExt};
+use tokio::{net::TcpListener, sync::mpsc};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 /// Tells that a request was dropped unanswered.
 struct Unanswered(mpsc::UnboundedSender<()>);
@@ -25,17 +27,6 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         self.0.send(()).ok();
     }
-}
-
-/// `x-wait-ms: 250`: the caller waits so long.
-fn told(request: &Request<Body>) -> Option<Deadline> {
-    let wait = request.headers().get("x-wait-ms")?.to_str().ok()?;
-    let wait = Duration::from_millis(wait.parse().ok()?);
-    Deadline::within(Instant::now().into_std(), wait)
-}
-
-async fn late(error: BoxError) -> (StatusCode, String) {
-    (StatusCode::GATEWAY_TIMEOUT, error.to_string())
 }
 
 async fn serve(app: Router) -> std::io::Result<String> {
@@ -67,10 +58,15 @@ async fn main() -> Result<(), BoxError> {
                 .map_or(StatusCode::GATEWAY_TIMEOUT, |answer| answer.status())
         }
     };
-    let deadline = DeadlineLayer::new(Duration::from_secs(10)).deadline_of(told);
-    let app = Router::new()
-        .fallback(ask)
-        .layer((HandleErrorLayer::new(late), deadline));
+    // `x-wait-ms: 250`: the caller waits so long, and nobody longer than ten seconds. What comes of an error is
+    // an answer: here 504.
+    let told = ReceiveDeadlineLayer::with(DeadlineHeader::named("x-wait-ms"));
+    let app = Router::new().fallback(ask).layer(
+        ServiceBuilder::new()
+            .layer(responding())
+            .layer(told.at_most(Duration::from_secs(10)))
+            .layer(DeadlineLayer::inherited().http()),
+    );
     let url = serve(app).await?;
 
     let user = reqwest::Client::builder().no_proxy().build()?;
