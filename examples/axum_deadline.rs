@@ -58,14 +58,15 @@ async fn main() -> Result<(), BoxError> {
                 .map_or(StatusCode::GATEWAY_TIMEOUT, |answer| answer.status())
         }
     };
-    let layers = ServiceBuilder::new()
-        .layer(responding())
-        // `x-wait-ms: 250`: the caller waits so long.
-        .layer(ReceiveDeadlineLayer::with(DeadlineHeader::named(
-            "x-wait-ms",
-        )))
-        .layer(DeadlineLayer::new(Duration::from_secs(10)).http());
-    let app = Router::new().fallback(ask).layer(layers);
+    // `x-wait-ms: 250`: the caller waits so long, and nobody longer than ten seconds. What comes of an error is
+    // an answer: here 504.
+    let told = ReceiveDeadlineLayer::with(DeadlineHeader::named("x-wait-ms"));
+    let app = Router::new().fallback(ask).layer(
+        ServiceBuilder::new()
+            .layer(responding())
+            .layer(told.at_most(Duration::from_secs(10)))
+            .layer(DeadlineLayer::inherited().http()),
+    );
     let url = serve(app).await?;
 
     let user = reqwest::Client::builder().no_proxy().build()?;

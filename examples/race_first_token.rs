@@ -64,7 +64,7 @@ async fn main() -> Result<(), BoxError> {
         }
     };
     let won = race_candidates([Model::Gpt, Model::Claude], ask).await;
-    let won = won.map_err(|error| error.to_string())?;
+    let won = won.map_err(|lost| lost.boxed())?;
     let (model, mut texts) = won.value;
     let mut text = String::new();
     while let Some(piece) = texts.next().await {
