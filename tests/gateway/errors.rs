@@ -1,5 +1,7 @@
 //! Errors in the words of the route's provider.
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 
 use crate::up::{Up, at, chat, client, gateway, header, json, post, upstream, value};
@@ -135,4 +137,50 @@ async fn a_client_says_how_long_it_waits_where_the_file_allows_it() {
             .iter()
             .all(|asked| !asked.headers.contains_key("x-hedgerow-timeout"))
     );
+}
+
+/// With the layers that hold by default, a hedge and a retry among them.
+#[tokio::test]
+async fn an_upstream_that_asks_to_wait_is_left_alone_so_long() {
+    let up = Up::start(|at, _| match at {
+        0 => Box::pin(async {
+            let refusal = json(429, "{\"error\":{\"message\":\"slow\"}}", 0);
+            let mut answer = refusal.await;
+            let wait = http::HeaderValue::from_static("1");
+            answer.headers_mut().insert("retry-after", wait);
+            answer
+        }),
+        _ => json(200, "{}", 0),
+    })
+    .await;
+    let gateway = gateway(&upstream("up", &up)).await;
+    let ask =
+        async { tokio::time::timeout(Duration::from_millis(700), chat(&gateway, "{}")).await };
+    assert!(ask.await.is_err(), "it was answered at once");
+    assert_eq!(up.asked().len(), 1);
+    assert_eq!(chat(&gateway, "{}").await.status(), 200);
+}
+
+/// Whoever was not asked yet need not wait for the one who was.
+#[tokio::test]
+async fn another_entry_is_asked_at_once() {
+    let busy = Up::start(|_, _| {
+        Box::pin(async {
+            let mut answer = json(429, "{}", 0).await;
+            let wait = http::HeaderValue::from_static("30");
+            answer.headers_mut().insert("retry-after", wait);
+            answer
+        })
+    })
+    .await;
+    let free = Up::start(|_, _| json(200, "{\"by\":\"b\"}", 0)).await;
+    let file = format!(
+        "{}{}[[model]]\nname = \"m\"\nentries = [{{ upstream = \"a\" }}, {{ upstream = \"b\" }}]\n",
+        upstream("a", &busy),
+        upstream("b", &free)
+    );
+    let gateway = gateway(&file).await;
+    let ask = tokio::time::timeout(Duration::from_secs(20), chat(&gateway, "{\"model\":\"m\"}"));
+    let answer = ask.await.expect("it does not wait 30 s");
+    assert_eq!(header(&answer, "x-hedgerow-upstream"), "b");
 }

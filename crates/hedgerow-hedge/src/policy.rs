@@ -120,7 +120,8 @@ pub enum Delay {
 /// When the next extra attempt is sent once another one has lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Follow {
-    /// In its time; at once if nothing else is in flight. The default.
+    /// In its time; at once if nothing else is in flight, and nothing that was lost asks to wait
+    /// ([`Class::Retryable`] with a wait). The default.
     #[default]
     Alone,
     /// This long after the loss, whatever else is in flight: zero sends it at once.

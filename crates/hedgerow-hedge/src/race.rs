@@ -44,6 +44,8 @@ where
     delay: Duration,
     /// The next extra attempt keeps its time also when nothing runs.
     keeps_time: bool,
+    /// What lost asks to be left alone for a while: nothing is sent ahead of its time.
+    asked_to_wait: bool,
     /// The timer counts the patience of extras that wait while nothing runs.
     giving_up: bool,
 }
@@ -61,6 +63,7 @@ where
             last_lost: None,
             delay: Duration::ZERO,
             keeps_time: false,
+            asked_to_wait: false,
             giving_up: false,
         }
     }
@@ -190,6 +193,9 @@ where
                 extra.stop();
             }
             return;
+        }
+        if let Class::Retryable { after: Some(after) } = class {
+            race.asked_to_wait |= !after.is_zero();
         }
         let Follow::After(wait) = self.core.parts.follow(class) else {
             return;
@@ -346,8 +352,12 @@ where
         };
     }
 
-    /// Everything has failed: may the next extra attempt be sent ahead of its time?
+    /// Everything has failed: may the next extra attempt be sent ahead of its time? Not where the service has
+    /// asked to wait: who retries keeps to it.
     fn may_follow(&mut self, race: &mut Race<S, Req>) -> bool {
+        if race.asked_to_wait {
+            return false;
+        }
         if *self.next == Next::Unasked {
             self.ask(race);
         }

@@ -59,6 +59,11 @@ impl Call {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Whether there are entries that were not asked yet.
+    pub(crate) fn has_others(&self) -> bool {
+        (self.sent() as usize) < self.entries.len()
+    }
+
     /// Who has the turn.
     pub(crate) fn entry(&self, turn: Turn) -> &Entry {
         &self.entries[turn.0]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hedgerow::config::reading::{self, Files, Mistakes};
 use hedgerow::config::{ConfigDuration, StackConfig, TotalTimeout};
-use hedgerow::{BoxError, ReplayableBody};
+use hedgerow::{BoxError, Class, ReplayableBody, Verdict};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -140,6 +140,11 @@ where
     answer.map(|body| body.map_err(Into::into).boxed_unsync())
 }
 
+/// Whether an answer asks to come back later: too many requests, or too much to do.
+fn asks_to_wait<B>(answer: &Response<B>) -> bool {
+    matches!(answer.status().as_u16(), 429 | 503 | 529)
+}
+
 fn layers(config: &UpstreamConfig) -> StackConfig {
     let mut stack = StackConfig::new(config.layers.iter().cloned());
     // The route says how long a call may take.
@@ -239,6 +244,11 @@ where
         }
         let mut answer = self.client.request(request).await?;
         answer.extensions_mut().insert(turn);
+        if call.has_others() && asks_to_wait(&answer) {
+            // Whoever has not been asked yet need not wait for the one who was.
+            let verdict = Verdict(Class::Retryable { after: None });
+            answer.extensions_mut().insert(verdict);
+        }
         Ok(boxed(answer))
     }
 }
