@@ -82,7 +82,7 @@ fn the_judges_read_what_a_refusal_says() {
         (RefusalKind::TooMany, retry, retry),
         (RefusalKind::Overloaded, retry, retry),
         (RefusalKind::Upstream, retry, retry),
-        (RefusalKind::TooLarge, Class::Success, Class::Fatal),
+        (RefusalKind::TooLarge, Class::Success, Class::NoMore),
         (RefusalKind::TimedOut, Class::RETRYABLE, Class::RETRYABLE),
         (RefusalKind::Cancelled, Class::Success, Class::Fatal),
         (RefusalKind::Internal, Class::RETRYABLE, Class::RETRYABLE),
