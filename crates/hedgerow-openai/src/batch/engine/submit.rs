@@ -79,8 +79,8 @@ impl Flight {
             };
             failures += 1;
             let again = matches!(error.class(), Class::Retryable { .. });
-            // An answer that cannot be read is no refusal: the batch is looked for.
-            let lost = step == "create" && may_have_come_through(&error);
+            // An answer that cannot be read is no refusal: the file is sent again, the batch is looked for.
+            let lost = may_have_come_through(&error);
             if !again && !lost || self.is_overdue(engine) {
                 return Err(Stop::Refused(step, error));
             }
