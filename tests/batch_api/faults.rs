@@ -63,6 +63,29 @@ async fn a_batch_whose_making_is_not_heard_of_is_found_and_not_made_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_api_that_lists_late_but_knows_of_keys_is_paid_once() {
+    let settings = MockBatchApi::settings()
+        .listed_after(Duration::from_secs(3_600))
+        .idempotent(true)
+        .fault(Fault::on(On::Create).hang_up_after().times(2));
+    let bed = bed(settings);
+    assert_eq!(bed.words(&NAMES).await, ["200"; 5]);
+    assert_eq!((bed.counts().rows, bed.counts().batches), (5, 1));
+    bed.none_twice();
+}
+
+/// What the guide calls the one window: nobody can know better, and nobody is left without an answer.
+#[tokio::test(start_paused = true)]
+async fn an_api_that_lists_late_and_knows_of_no_keys_is_the_one_window() {
+    let settings = MockBatchApi::settings()
+        .listed_after(Duration::from_secs(3_600))
+        .fault(Fault::on(On::Create).hang_up_after());
+    let bed = bed(settings);
+    assert_eq!(bed.words(&NAMES).await, ["200"; 5]);
+    assert_eq!((bed.counts().rows, bed.counts().batches), (10, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn creates_that_fail_are_tried_again() {
     for fault in [
         Fault::on(On::Create)

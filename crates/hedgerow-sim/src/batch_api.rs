@@ -42,7 +42,7 @@
 //! # Cost
 //!
 //! Files are on disk, in a folder that goes with the API. In memory are 16 bytes for each row of a
-//! batch that is not over, and 16 for each custom id that was ever accepted.
+//! batch that is not over, and some 30 for each custom id that was ever accepted.
 //!
 //! # Source
 //!

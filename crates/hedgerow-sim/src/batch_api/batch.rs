@@ -22,6 +22,9 @@ pub(super) struct Batch {
     pub(super) window: String,
     pub(super) input_file: String,
     pub(super) created: u64,
+    /// The `Idempotency-Key` it was made with.
+    pub(super) key: Option<String>,
+    pub(super) made: Instant,
     released: AtomicBool,
     state: Mutex<State>,
 }
@@ -81,6 +84,8 @@ impl Batch {
             window: asked.completion_window,
             input_file: asked.input_file_id,
             created,
+            key: asked.key,
+            made: Instant::now(),
             released: AtomicBool::new(false),
             state: Mutex::new(State {
                 script,

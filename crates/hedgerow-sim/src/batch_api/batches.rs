@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -42,6 +43,13 @@ impl Batches {
         self.0.lock().clone()
     }
 
+    /// The one that was made with this key, if that means anything.
+    fn made_with(&self, shared: &Shared, key: Option<&str>) -> Option<Arc<Batch>> {
+        let key = key.filter(|_| shared.limits.idempotent)?;
+        let mut all = self.all().into_iter();
+        all.find(|batch| batch.key.as_deref() == Some(key))
+    }
+
     fn get(&self, id: &str) -> Option<Arc<Batch>> {
         self.0.lock().iter().find(|batch| batch.id == id).cloned()
     }
@@ -55,17 +63,23 @@ pub(super) struct NewRequest {
     pub(super) completion_window: String,
     #[serde(default)]
     pub(super) metadata: Option<BTreeMap<String, String>>,
+    #[serde(skip)]
+    pub(super) key: Option<String>,
 }
 
-pub(super) async fn create<B>(shared: &Arc<Shared>, body: B) -> Answered
+pub(super) async fn create<B>(shared: &Arc<Shared>, headers: &HeaderMap, body: B) -> Answered
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let asked = match ApiBody::collect(body).await {
+    let mut asked = match ApiBody::collect(body).await {
         Ok(bytes) => read(&bytes),
         Err(refusal) => Err(refusal),
     };
+    if let Ok(asked) = &mut asked {
+        let key = headers.get("idempotency-key");
+        asked.key = key.and_then(|key| key.to_str().ok()).map(Into::into);
+    }
     let (id, subject) = match &asked {
         Ok(asked) => {
             let stored = shared.files.get(&asked.input_file_id);
@@ -75,7 +89,11 @@ where
         Err(_) => (String::new(), Arc::default()),
     };
     with_faults(shared, On::Create, &id, subject.about(), async {
-        let batch = make(shared, asked?).await?;
+        let asked = asked?;
+        let batch = match shared.batches.made_with(shared, asked.key.as_deref()) {
+            Some(batch) => batch,
+            None => make(shared, asked).await?,
+        };
         let object = batch.as_made(shared).await;
         Ok(ApiBody::json(&object))
     })
@@ -198,6 +216,9 @@ pub(super) async fn list(shared: &Shared, query: &str) -> Answered {
         let page = Page::read(query, 20, 100)?;
         let mut all = Vec::new();
         for batch in shared.batches.all().iter().rev() {
+            if batch.made.elapsed() < shared.limits.listed_after {
+                continue;
+            }
             all.push((batch.id.clone(), batch.seen(shared, false).await?));
         }
         Ok(ApiBody::json(&page.list(all.into_iter())))

@@ -75,7 +75,7 @@ where
         Route::File(id) => files::retrieve(shared, &id).await,
         Route::Delete(id) => files::delete(shared, &id).await,
         Route::Content(id) => files::content(shared, &id, &query).await,
-        Route::Create => batches::create(shared, body).await,
+        Route::Create => batches::create(shared, &head.headers, body).await,
         Route::Batches => batches::list(shared, &query).await,
         Route::Batch(id) => batches::retrieve(shared, &id).await,
         Route::Cancel(id) => batches::cancel(shared, &id).await,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::{Answer, Row};
 use super::api::MockBatchApi;
@@ -32,6 +33,8 @@ pub(super) struct Limits {
     pub(super) embedding_inputs: usize,
     pub(super) api_key: Option<String>,
     pub(super) strict: bool,
+    pub(super) listed_after: Duration,
+    pub(super) idempotent: bool,
 }
 
 impl Default for Settings {
@@ -46,6 +49,8 @@ impl Default for Settings {
                 embedding_inputs: 50_000,
                 api_key: None,
                 strict: false,
+                listed_after: Duration::ZERO,
+                idempotent: false,
             },
         }
     }
@@ -102,6 +107,19 @@ impl Settings {
     /// nothing of `?offset=`. Defaults to false.
     pub fn strict(mut self, strict: bool) -> Self {
         self.limits.strict = strict;
+        self
+    }
+
+    /// A batch stands in the list only so long after it was made. Defaults to at once.
+    pub fn listed_after(mut self, time: Duration) -> Self {
+        self.limits.listed_after = time;
+        self
+    }
+
+    /// A second request to make a batch with the same `Idempotency-Key` is answered with the first
+    /// one's batch. Defaults to false, as OpenAI promises nothing of the kind.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.limits.idempotent = idempotent;
         self
     }
 

@@ -72,6 +72,7 @@ impl Client {
             .uri(format!("http://mock.invalid{path}"))
             .header("content-type", kind)
             .header("authorization", "Bearer key")
+            .header("idempotency-key", "k")
             .body(Full::new(body.into()))
             .expect("a request");
         let answer = self.0.clone().oneshot(request).await?;

@@ -383,3 +383,27 @@ async fn a_strict_api_shows_no_part_of_the_results_and_ignores_an_offset() {
     assert_eq!(got.text().lines().count(), 4);
     assert_eq!(got.header("x-last-line"), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_may_be_listed_late() {
+    let time = Duration::from_secs(60);
+    let (_api, client) = api(MockBatchApi::settings().listed_after(time));
+    let batch = client.submit(CHAT, &rows(1)).await;
+    let listed = async || client.get("/v1/batches").await.json()["data"].clone();
+    assert_eq!(listed().await, json!([]));
+    assert_eq!(client.poll(&batch).await["status"], "completed");
+    tokio::time::advance(time).await;
+    assert_eq!(id(&listed().await[0]), batch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_makes_one_batch_if_the_api_knows_of_keys() {
+    for (idempotent, batches) in [(true, 1), (false, 2)] {
+        let (api, client) = api(MockBatchApi::settings().idempotent(idempotent));
+        let file = client.upload(&rows(1)).await;
+        let made = client.create(CHAT, &file).await.json();
+        let again = client.create(CHAT, &file).await.json();
+        assert_eq!(made["id"] == again["id"], idempotent);
+        assert_eq!(api.counts().batches, batches);
+    }
+}
