@@ -21,6 +21,8 @@ mod overhead;
 mod saturated;
 #[cfg(feature = "batching")]
 mod batching;
+#[cfg(feature = "batch-api")]
+mod batch_api;
 mod keys;
 
 use std::process::ExitCode;
@@ -45,6 +47,9 @@ enum Bench {
     /// What batching costs an item, beside other batchers.
     #[cfg(feature = "batching")]
     Batching(batching::Options),
+    /// What a million rows through a Batch API take: memory, and time beside a round trip through serde.
+    #[cfg(feature = "batch-api")]
+    BatchApi(batch_api::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -54,5 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Keys(options) => keys::run(&options),
         #[cfg(feature = "batching")]
         Bench::Batching(options) => batching::run(&options),
+        #[cfg(feature = "batch-api")]
+        Bench::BatchApi(options) => batch_api::run(&options),
     }
 }

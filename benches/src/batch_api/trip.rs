@@ -1,0 +1,61 @@
+//! A row written and an answer read, and nothing else.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::client::question;
+
+const ROWS: usize = 200_000;
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    custom_id: &'a str,
+    method: &'a str,
+    url: &'a str,
+    body: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Answered<'a> {
+    #[serde(borrow)]
+    custom_id: Cow<'a, str>,
+    #[serde(borrow)]
+    response: Response<'a>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    status_code: u16,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+/// How many of them a thread does in a second.
+pub(super) fn per_second() -> anyhow::Result<f64> {
+    let start = Instant::now();
+    for number in 0..ROWS {
+        let body = question(number);
+        let id = format!("hr-{number:064}-0");
+        let asked = serde_json::to_string(&Asked {
+            custom_id: &id,
+            method: "POST",
+            url: "/v1/chat/completions",
+            body: serde_json::from_str(&body)?,
+        })?;
+        let line = format!(
+            r#"{{"id":"batch_req_{number}","custom_id":"{id}","response":{{"status_code":200,"request_id":"req_{number}","body":{{"id":"chatcmpl-mock","object":"chat.completion","created":1700000000,"model":"gpt-5-mini","choices":[{{"index":0,"message":{{"role":"assistant","content":"What is the square of {number}?","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}}}}},"error":null}}"#
+        );
+        let answered: Answered<'_> = serde_json::from_str(&line)?;
+        black_box((
+            asked,
+            answered.custom_id,
+            answered.response.status_code,
+            answered.response.body,
+        ));
+    }
+    Ok(ROWS as f64 / start.elapsed().as_secs_f64())
+}
