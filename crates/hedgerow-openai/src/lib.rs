@@ -76,6 +76,8 @@ mod client;
 pub mod server;
 #[cfg(feature = "batch")]
 pub mod batch;
+#[cfg(feature = "journal")]
+pub mod guide;
 
 pub use self::client::{
     Answer, Anthropic, AnthropicBuilder, ApiKey, ChatEvents, ChatStream, CompletionEvents,
