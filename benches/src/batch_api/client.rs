@@ -48,7 +48,8 @@ async fn calls(url: &str, options: &Options) -> anyhow::Result<()> {
         .base_url(url)
         .api_key("a-key")
         .batch_size(options.batch)
-        .batch_window(Duration::from_millis(200))
+        // Full batches, but for the last one.
+        .batch_window(Duration::from_secs(5))
         .poll_interval(Duration::from_millis(100))
         .max_pending(options.open);
     if options.journal {
