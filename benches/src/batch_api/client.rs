@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use hedgerow_openai::batch::{BatchClient, JournalBuilder};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Options;
@@ -56,6 +55,7 @@ async fn calls(url: &str, options: &Options) -> anyhow::Result<()> {
         builder = builder.journal(JournalBuilder::new(folder.path().join("journal")));
     }
     let client = builder.try_build(http)?;
+    // Tasks of their own: in one task, tokio's budget would have all of them polled again and again.
     let call = |number: usize| {
         let client = client.clone();
         async move {
@@ -73,14 +73,16 @@ async fn calls(url: &str, options: &Options) -> anyhow::Result<()> {
                 .windows(asked.len())
                 .any(|part| part == asked.as_bytes());
             anyhow::ensure!(found, "row {number} has another's answer");
-            Ok(())
+            anyhow::Ok(())
         }
     };
-    let mut numbers = 0..options.rows;
-    let mut open: FuturesUnordered<_> = numbers.by_ref().take(options.open).map(call).collect();
-    while let Some(done) = open.next().await {
-        done.context("a call")?;
-        open.extend(numbers.by_ref().take(1).map(call));
+    let mut numbers = (0..options.rows).map(call);
+    let mut open: JoinSet<_> = numbers.by_ref().take(options.open).collect();
+    while let Some(done) = open.join_next().await {
+        done?.context("a call")?;
+        if let Some(call) = numbers.next() {
+            open.spawn(call);
+        }
     }
     client.close().await;
     Ok(())

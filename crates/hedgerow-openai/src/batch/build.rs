@@ -129,7 +129,8 @@ impl BatchClientBuilder {
         self
     }
 
-    /// Sets how many rows may be open, 1 to 10,000,000; the client is not ready beyond. Defaults to 100,000.
+    /// Sets how many rows may be open, 1 to 10,000,000; the client is not ready beyond. Defaults to
+    /// 50,000, as many as one batch takes; a million rows then pass in less than 256 MB, callers included.
     pub const fn max_pending(mut self, rows: usize) -> Self {
         self.options.max_pending = rows;
         self

@@ -79,7 +79,7 @@ impl Default for Options {
             escalate_before: None,
             spend_cap: 1_000,
             delete_files: false,
-            max_pending: 100_000,
+            max_pending: 50_000,
             max_pending_bytes: 1 << 30,
             keep_answered: Duration::from_secs(60),
             on_close: OnClose::Keep,
