@@ -46,7 +46,7 @@ use crate::config::reading_json as reading;
 /// let wrong = r#"{"methodConfig": [{"name": [{"method": "List"}], "timeout": "3"}]}"#;
 /// let mistakes = ServiceConfig::from_json(wrong).unwrap_err();
 /// let keys: Vec<_> = mistakes.mistakes().iter().map(|mistake| mistake.key()).collect();
-/// assert_eq!(keys, ["methodConfig[0].name[0].service", "methodConfig[0].timeout"]);
+/// assert_eq!(keys, ["methodConfig[0].timeout", "methodConfig[0].name[0].service"]);
 /// # Ok::<_, hedgerow::config::ConfigErrors>(())
 /// ```
 ///
