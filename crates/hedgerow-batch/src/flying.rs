@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hedgerow_core::Deadline;
+use pin_project::pin_project;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
@@ -15,11 +16,13 @@ use crate::flight::{Flight, Landing};
 use crate::riders::Rider;
 
 /// A batch that is with the backend: resolves when its future has ended.
+#[pin_project]
 pub(crate) struct Flying<Req, Res> {
-    pub(crate) trip: Option<Trip<Req, Res>>,
+    trip: Option<Trip<Req, Res>>,
     timeout: Option<Duration>,
     /// Made when the backend does not answer at once.
-    timer: Option<Pin<Box<Sleep>>>,
+    #[pin]
+    timer: Option<Sleep>,
     deadline: Option<Deadline>,
 }
 
@@ -54,30 +57,34 @@ impl<Req, Res> Flying<Req, Res> {
             deadline,
         }
     }
+
+    /// What is known of the batch, unless it has landed: nothing of it lands from here on.
+    pub(crate) fn take_trip(self: Pin<&mut Self>) -> Option<Trip<Req, Res>> {
+        self.project().trip.take()
+    }
 }
 
 impl<Req, Res> Future for Flying<Req, Res> {
     type Output = Option<(Trip<Req, Res>, Landed)>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Some(trip) = &this.trip else {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(trip) = this.trip else {
             return Poll::Ready(None);
         };
-        let landed = match trip.flight.poll(this.deadline, cx) {
+        let landed = match trip.flight.poll(*this.deadline, cx) {
             Poll::Ready(landing) => Landed::Work(landing),
             Poll::Pending => {
                 // Outside of the task's cooperative budget, which the backend may have used up.
-                if let (None, Some(after)) = (&this.timer, this.timeout) {
+                if let (None, Some(after)) = (&*this.timer, *this.timeout) {
                     let started = tokio::time::Instant::from_std(trip.started);
                     // What is beyond all time never comes.
-                    this.timer = started
-                        .checked_add(after)
-                        .map(|end| Box::pin(sleep_until(end)));
+                    let timer = started.checked_add(after).map(sleep_until);
+                    this.timer.set(timer);
                 }
                 let over = this
                     .timer
-                    .as_mut()
+                    .as_pin_mut()
                     .is_some_and(|timer| pin!(unconstrained(timer)).poll(cx).is_ready());
                 if !over {
                     return Poll::Pending;
@@ -89,8 +96,6 @@ impl<Req, Res> Future for Flying<Req, Res> {
         Poll::Ready(this.trip.take().map(|trip| (trip, landed)))
     }
 }
-
-impl<Req, Res> Unpin for Flying<Req, Res> {}
 
 impl Landed {
     pub(crate) const fn outcome(&self) -> BatchOutcome {

@@ -1,8 +1,11 @@
 //! The end of the task.
 
+use std::pin::Pin;
+
 use super::{Chosen, Worker};
 use crate::error::BatchError;
 use crate::event::{BatchEvent, BatchOutcome};
+use crate::flying::Flying;
 use crate::riders::Rider;
 use crate::settle;
 use crate::story::now;
@@ -11,15 +14,16 @@ use crate::story::now;
 impl<S, Req, Res> Drop for Worker<S, Req, Res> {
     fn drop(&mut self) {
         let shared = &self.shared;
+        let flying = Pin::new(&mut self.flying).iter_pin_mut();
+        let trips: Vec<_> = flying.filter_map(Flying::take_trip).collect();
         shared.queue(|queue| {
-            for trip in self.flying.iter().filter_map(|flying| flying.trip.as_ref()) {
+            for trip in &trips {
                 queue.land(trip.lane);
             }
         });
         // Whoever comes from here on starts a new task.
         shared.worker_gone();
-        for flying in std::mem::take(&mut self.flying) {
-            let Some(trip) = flying.trip else { continue };
+        for trip in trips {
             trip.flight.ground();
             let (size, elapsed) = (
                 trip.flight.size(),
