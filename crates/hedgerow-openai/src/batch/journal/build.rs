@@ -34,9 +34,9 @@ const DEFAULT_KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// `idempotency-key`, which closes that too where an API knows of it; if two batches show up after all, one of
 /// them is cancelled.
 ///
-/// An answer that was given out stays for [`keep_answered`](super::BatchClientBuilder::keep_answered), and is
+/// An answer that was given out stays for [`keep_answered`](crate::batch::BatchClientBuilder::keep_answered), and is
 /// given out once more after a kill within that time: nobody knows whether its first caller could still use
-/// it. After [`close`](super::BatchClient::close) it is gone.
+/// it. After [`close`](crate::batch::BatchClient::close) it is gone.
 ///
 /// # Bounds
 ///
