@@ -127,9 +127,9 @@ impl Door {
                 (Failure::of_request(status, code, unreadable.to_string()), 0)
             })?;
             let body = Full::new(question.body().clone());
-            (Some(question), Asked::Whole(body))
+            (Some(question), Asked::Left(body))
         } else {
-            (None, Asked::Coming(body))
+            (None, Asked::Right(body))
         };
         let model = question.as_ref().and_then(Question::model);
         let entries = model.and_then(|model| plan.entries(model));

@@ -2,9 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,13 +11,12 @@ use hedgerow::config::{ConfigDuration, StackConfig, TotalTimeout};
 use hedgerow::{BoxError, Class, ReplayableBody, Verdict};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Full};
+use http_body::Body;
+use http_body_util::{BodyExt, Either, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use pin_project::pin_project;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt};
 
@@ -34,6 +31,9 @@ type Attempt = Request<ReplayableBody<Asked>>;
 pub(crate) type Answer = Response<Told>;
 /// An upstream with the layers in front of it.
 pub(crate) type Beneath = BoxCloneSyncService<Attempt, Answer, BoxError>;
+
+/// The body of a request as it is sent: as it is told to this upstream, or as it comes.
+type Sent<B> = Either<Full<Bytes>, B>;
 
 type Wire<B> = Client<HttpsConnector<HttpConnector>, Sent<B>>;
 
@@ -227,9 +227,9 @@ where
         let mut request = Request::new(match &call.question {
             Some(question) => {
                 let bytes = question.told(entry.model.as_deref(), &entry.drop);
-                Sent::Whole(Full::new(bytes))
+                Either::Left(Full::new(bytes))
             }
-            None => Sent::Coming(body),
+            None => Either::Right(body),
         });
         *request.method_mut() = head.method;
         *request.uri_mut() = self.base.join(&call.target)?;
@@ -250,46 +250,6 @@ where
             answer.extensions_mut().insert(verdict);
         }
         Ok(boxed(answer))
-    }
-}
-
-/// The body of a request as it is sent: as it is told to this upstream, or as it comes.
-#[pin_project(project = Proj)]
-pub(crate) enum Sent<B> {
-    Whole(#[pin] Full<Bytes>),
-    Coming(#[pin] B),
-}
-
-impl<B> Body for Sent<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project() {
-            Proj::Whole(body) => body.poll_frame(cx).map_err(|never| match never {}),
-            Proj::Coming(body) => body.poll_frame(cx).map_err(Into::into),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Coming(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Coming(body) => body.size_hint(),
-        }
     }
 }
 
