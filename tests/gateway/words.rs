@@ -140,3 +140,65 @@ async fn a_path_with_two_readings_is_answered_by_nobody() {
     let answer = chat(&gateway, "{}").await;
     assert_eq!(answer.status(), 200);
 }
+
+/// A list of entries with one that passes on the client's key tells it to that one alone.
+#[tokio::test]
+async fn a_clients_key_goes_to_those_alone_that_want_it() {
+    let theirs = Up::start(|_, _| json(500, "{}", 0)).await;
+    let ours = Up::start(|_, _| json(200, "{}", 0)).await;
+    let file = format!(
+        "[[upstream]]\nname = \"theirs\"\nurl = {:?}\nkey_style = \"client\"\n\
+         [[upstream]]\nname = \"ours\"\nurl = {:?}\nkey_env = \"CARGO_PKG_NAME\"\n\
+         [[model]]\nname = \"m\"\nentries = [{{ upstream = \"theirs\" }}, {{ upstream = \"ours\" }}]\n",
+        theirs.url(),
+        ours.url()
+    );
+    let gateway = gateway(&file).await;
+    let sent = client()
+        .post(at(&gateway, "/v1/chat/completions"))
+        .header("authorization", "Bearer client")
+        .header("x-api-key", "client")
+        .header("api-key", "client")
+        .body("{\"model\":\"m\"}");
+    let answer = sent.send().await.expect("an answer");
+    assert_eq!(header(&answer, "x-hedgerow-upstream"), "ours");
+    assert_eq!(theirs.asked()[0].headers["x-api-key"], "client");
+    let headers = &ours.asked()[0].headers;
+    assert_eq!(headers["authorization"], "Bearer hedgerow-tests");
+    assert!(!headers.contains_key("x-api-key") && !headers.contains_key("api-key"));
+}
+
+/// The layers see who asks, though upstream does not; and a kept answer calls the model as its client does.
+#[tokio::test]
+async fn answers_are_kept_for_each_client_apart() {
+    let up = Up::start(|at, _| json(200, &format!("{{\"model\":\"other\",\"n\":{at}}}"), 0)).await;
+    let file = format!(
+        "{}[[model]]\nname = \"m\"\nentries = [{{ upstream = \"up\", model = \"other\" }}]\n\
+         [[route]]\npath = \"/v1/chat/completions\"\n\
+         [[route.layer]]\nkind = \"idempotent_paths\"\npaths = [\"/v1/chat/completions\"]\n\
+         [[route.layer]]\nkind = \"replay_body\"\n\
+         [[route.layer]]\nkind = \"cache\"\nttl = \"1h\"\n\
+         key = {{ tenant = \"header:authorization\", methods = [\"POST\"] }}\n",
+        upstream("up", &up)
+    );
+    let gateway = gateway(&file).await;
+    let ask = async |who: &str| {
+        let request = client().post(at(&gateway, "/v1/chat/completions"));
+        let request = request
+            .header("authorization", who)
+            .body("{\"model\":\"m\"}");
+        let answer = request.send().await.expect("an answer");
+        let attempts = header(&answer, "x-hedgerow-attempts").to_owned();
+        (attempts, answer.text().await.expect("a text"))
+    };
+    let told = |n: u64| format!("{{\"model\":\"m\",\"n\":{n}}}");
+    assert_eq!(ask("Bearer a").await, ("1".to_owned(), told(0)));
+    assert_eq!(ask("Bearer a").await, ("0".to_owned(), told(0)));
+    assert_eq!(ask("Bearer b").await, ("1".to_owned(), told(1)));
+    assert_eq!(ask("Bearer b").await, ("0".to_owned(), told(1)));
+    assert!(
+        up.asked()
+            .iter()
+            .all(|asked| !asked.headers.contains_key("authorization"))
+    );
+}

@@ -25,7 +25,6 @@ pub(crate) struct Books {
 /// The counts of a route. They outlive a reload of the file.
 #[derive(Clone)]
 pub(crate) struct RouteBooks {
-    all: Books,
     path: Arc<str>,
     counts: Arc<Counts>,
     /// From a request's head to the head of its answer.
@@ -66,7 +65,6 @@ impl Books {
             return found.clone();
         }
         let books = RouteBooks {
-            all: self.clone(),
             path: path.into(),
             counts: Arc::default(),
             first: Latency::new(),
@@ -78,10 +76,6 @@ impl Books {
 }
 
 impl RouteBooks {
-    pub(crate) fn books(&self) -> &Books {
-        &self.all
-    }
-
     /// A request has come in.
     pub(crate) fn came(&self) -> Tally {
         self.counts.came.fetch_add(1, Ordering::Relaxed);
@@ -211,7 +205,7 @@ const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
 /// Everything as Prometheus reads it.
 pub(crate) fn prometheus(plan: &Plan) -> String {
     let mut page = Page::default();
-    let mut routes: Vec<RouteBooks> = plan.books().routes.lock().clone();
+    let mut routes: Vec<RouteBooks> = plan.books.routes.lock().clone();
     routes.sort_by(|a, b| a.path.cmp(&b.path));
     page.head(
         "hedgerow_requests_total",

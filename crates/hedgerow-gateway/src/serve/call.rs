@@ -71,6 +71,11 @@ impl Call {
 }
 
 impl Entry {
+    /// Whether its upstream calls the model by another name than `asked`.
+    pub(crate) fn renames(&self, asked: &str) -> bool {
+        self.model.as_deref().is_some_and(|model| model != asked)
+    }
+
     /// An upstream that is asked in the client's own words.
     pub(crate) fn plain(upstream: Arc<Upstream>) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! From a request to its route, and from the route's answer or error to the client.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,8 +20,8 @@ use tower::ServiceExt;
 
 use super::body::{Asked, Told};
 use super::books::{self, Booked};
-use super::call::{Call, Entry, Turn};
-use super::config::{Allowed, KeyStyle};
+use super::call::{Call, Turn};
+use super::config::Allowed;
 use super::envelope::{self, Failure, Provider, SHOULD_RETRY};
 use super::headers;
 use super::models;
@@ -49,8 +50,6 @@ pub(crate) struct Door {
     /// Tells requests apart.
     next_id: AtomicU64,
     closing: AtomicBool,
-    /// Connections that were cut off at the end.
-    pub(crate) cut: Arc<AtomicUsize>,
 }
 
 /// Bytes of a body that is held: given back when the call ends.
@@ -67,7 +66,6 @@ impl Door {
             buffered: Arc::default(),
             next_id: AtomicU64::new(rand::random()),
             closing: false.into(),
-            cut: Arc::default(),
         }
     }
 
@@ -134,8 +132,6 @@ impl Door {
         let model = question.as_ref().and_then(Question::model);
         let entries = model.and_then(|model| plan.entries(model));
         let entries = entries.unwrap_or(&route.entries).clone();
-        let passes_keys = |entry: &Entry| entry.upstream.config().key_style == KeyStyle::Client;
-        headers::to_upstream(&mut head.headers, entries.iter().any(passes_keys));
         if asks {
             // What comes back is looked at: for its first content, for the model's name.
             head.headers.remove(header::ACCEPT_ENCODING);
@@ -296,16 +292,20 @@ fn told(mut answer: Answer, call: &Call) -> Answer {
         let no = HeaderValue::from_static("false");
         answer.headers_mut().entry(SHOULD_RETRY).or_insert(no);
     }
-    let Some(turn) = answer.extensions_mut().remove::<Turn>() else {
-        return answer;
+    // Whose answer it is; one that was kept or shared is of any of them.
+    let turn = answer.extensions_mut().remove::<Turn>();
+    let from = match turn {
+        Some(turn) => slice::from_ref(call.entry(turn)),
+        None => &*call.entries,
     };
-    let entry = call.entry(turn);
-    if let Ok(name) = HeaderValue::try_from(entry.upstream.name()) {
+    if let (Some(_), [entry]) = (turn, from)
+        && let Ok(name) = HeaderValue::try_from(entry.upstream.name())
+    {
         answer.headers_mut().insert(UPSTREAM, name);
     }
     let asked = call.question.as_ref().and_then(Question::model);
-    match (asked, &entry.model) {
-        (Some(asked), Some(model)) if *asked != **model => renamed(answer, asked),
+    match asked {
+        Some(asked) if from.iter().any(|entry| entry.renames(asked)) => renamed(answer, asked),
         _ => answer,
     }
 }

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hedgerow::config::ConfigErrors;
@@ -65,7 +64,7 @@ pub enum Refused {
 }
 
 #[derive(Debug)]
-struct Abort(JoinHandle<()>);
+struct Abort(JoinHandle<usize>);
 
 impl Drop for Abort {
     fn drop(&mut self) {
@@ -124,11 +123,9 @@ impl Gateway {
             ..
         } = self;
         door.close();
-        let cut = door.cut.clone();
         // An error says that the accepting task is gone already.
         let _ = stop.send(());
-        let _ = (&mut accepting.0).await;
-        cut.load(Ordering::Relaxed)
+        (&mut accepting.0).await.unwrap_or(0)
     }
 }
 
@@ -136,12 +133,16 @@ impl Gateway {
     clippy::disallowed_methods,
     reason = "the one task that accepts; it ends with its gateway"
 )]
-fn spawned(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+fn spawned(task: impl Future<Output = usize> + Send + 'static) -> JoinHandle<usize> {
     tokio::spawn(task)
 }
 
-/// Accepts until told to stop, then waits for the connections' running answers.
-async fn accept(listener: TcpListener, door: Arc<Door>, mut stopped: oneshot::Receiver<()>) {
+/// Accepts until told to stop, then waits for the connections' running answers; how many it had to cut off.
+async fn accept(
+    listener: TcpListener,
+    door: Arc<Door>,
+    mut stopped: oneshot::Receiver<()>,
+) -> usize {
     let graceful = GracefulShutdown::new();
     let bounds = door.plan.load().bounds;
     let places = Arc::new(Semaphore::new(bounds.connections));
@@ -175,12 +176,11 @@ async fn accept(listener: TcpListener, door: Arc<Door>, mut stopped: oneshot::Re
         graceful.shutdown().await;
         while connections.join_next().await.is_some() {}
     };
-    if time::timeout(drain, ended).await.is_err() {
-        while connections.try_join_next().is_some() {}
-        let left = connections.len();
-        door.cut.store(left, Ordering::Relaxed);
-    }
+    let in_time = time::timeout(drain, ended).await.is_ok();
+    while connections.try_join_next().is_some() {}
+    let cut = if in_time { 0 } else { connections.len() };
     connections.shutdown().await;
+    cut
 }
 
 /// One connection, until it ends.

@@ -19,9 +19,11 @@ use super::upstream::Upstream;
 pub(crate) struct Plan {
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     models: HashMap<String, Arc<[Entry]>>,
-    /// As written, to see what a new file changes.
-    written: Vec<ModelConfig>,
+    /// Their names, in the order of the file.
+    names: Vec<String>,
     pub(crate) routes: Routes,
+    /// What is counted: it outlives a reload.
+    pub(crate) books: Books,
     pub(crate) bounds: Bounds,
     pub(crate) listen: SocketAddr,
 }
@@ -63,7 +65,7 @@ impl Plan {
     ) -> Option<Self> {
         let listen = listen(config.listen.as_deref(), mistakes);
         let bounds = bounds(config, mistakes);
-        let books = before.map_or_else(Books::new, |plan| plan.books().clone());
+        let books = before.map_or_else(Books::new, |plan| plan.books.clone());
         let upstreams = upstreams(&config.upstreams, before, files, mistakes);
         let by_name: HashMap<&str, &Arc<Upstream>> = config
             .upstreams
@@ -82,8 +84,13 @@ impl Plan {
         Some(Self {
             upstreams: upstreams.into_iter().collect::<Option<_>>()?,
             models: models?,
-            written: config.models.clone(),
+            names: config
+                .models
+                .iter()
+                .map(|model| model.name.clone())
+                .collect(),
             routes: Routes::new(routes?),
+            books,
             bounds: bounds?,
             listen: listen?,
         })
@@ -96,7 +103,7 @@ impl Plan {
 
     /// The names of the file, in its order.
     pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
-        self.written.iter().map(|model| model.name.as_str())
+        self.names.iter().map(String::as_str)
     }
 
     /// What each route and each upstream has in front of it.
@@ -109,11 +116,6 @@ impl Plan {
             .filter(|up| !up.config().layers.is_empty());
         let upstreams = layered.map(|up| (format!("upstream {}", up.name()), up.stack().explain()));
         routes.chain(upstreams).collect()
-    }
-
-    pub(crate) fn books(&self) -> &Books {
-        let any = self.routes.all();
-        any[0].books.books()
     }
 }
 

@@ -234,13 +234,9 @@ where
         *request.method_mut() = head.method;
         *request.uri_mut() = self.base.join(&call.target)?;
         *request.headers_mut() = head.headers;
+        headers::to_upstream(request.headers_mut(), self.keeps_keys);
         if let Some((name, value)) = &self.key {
             request.headers_mut().insert(name.clone(), value.clone());
-        } else if !self.keeps_keys {
-            // The door has left them in for those that want them.
-            for name in [header::AUTHORIZATION, headers::X_API_KEY, headers::API_KEY] {
-                request.headers_mut().remove(name);
-            }
         }
         let mut answer = self.client.request(request).await?;
         answer.extensions_mut().insert(turn);
