@@ -20,7 +20,8 @@ use crate::service::Hedge;
 ///
 /// When the primary attempt is still pending after the delay that the policy names, an extra copy
 /// is sent to a clone of the service; the first answer that the judge accepts wins and the others
-/// are dropped at once. If everything in flight has failed, the next copy is sent immediately; if
+/// are dropped at once. If everything in flight has failed, the next copy is sent immediately, unless
+/// one of them asks to wait ([`Class::Retryable`](hedgerow_core::Class) with a wait, as of `Retry-After`); if
 /// all fail, the caller gets the primary's own result, so hedging never changes the error type.
 ///
 /// # Examples

@@ -206,3 +206,28 @@ async fn a_wait_beyond_all_time_ends_the_call() {
     assert_eq!((result, backend.sent()), (Err("busy"), 1));
     assert!(took <= ms(7), "{took:?}");
 }
+
+/// A wait is for a retry to keep: a copy in the meantime would not.
+#[tokio::test(start_paused = true)]
+async fn what_asks_to_wait_is_left_to_a_retry() {
+    let layer = || HedgeLayer::schedule([ms(50), ms(5_000)]).clone_requests();
+    let alone = Backend::new(|_| (ms(10), Err("busy:20")));
+    let (result, took) = call(layer().accept(judge).layer(alone.clone())).await;
+    assert_eq!((result, alone.sent()), (Err("busy:20"), 1));
+    assert!(took < ms(20), "{took:?}");
+    // A copy that was sent in its time still may win.
+    let beside = Backend::new(|attempt| match attempt.index() {
+        0 => (ms(60), Err("busy:20")),
+        _ => (ms(500), Ok("hedge")),
+    });
+    let (result, _) = call(layer().accept(judge).layer(beside.clone())).await;
+    assert_eq!((result, beside.sent()), (Ok("hedge"), 2));
+    // And no wait is none to keep.
+    let at_once = Backend::new(|attempt| match attempt.index() {
+        0 => (ms(10), Err("busy:0")),
+        _ => (ms(10), Ok("hedge")),
+    });
+    let (result, took) = call(layer().accept(judge).layer(at_once.clone())).await;
+    assert_eq!(result, Ok("hedge"));
+    assert!(took < ms(30), "{took:?}");
+}
